@@ -1,0 +1,195 @@
+"""The one exception tree of the package: every error says what happened, why, and what to do.
+
+Knows nothing else of the package.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousReferenceError",
+    "BlobAlteredError",
+    "BlobMissingError",
+    "CaptureError",
+    "CodeNotRestorableError",
+    "ContentError",
+    "DeliveryError",
+    "EventError",
+    "GraphError",
+    "HomeError",
+    "KeeperUnavailableError",
+    "LineageError",
+    "RecordFormatError",
+    "ReplayError",
+    "SettingsError",
+    "UnknownReferenceError",
+    "UnsupportedPrefectError",
+]
+
+
+class LineageError(Exception):
+    """Base of every error this package raises.
+
+    Attributes:
+        what: what could not be done, one line.
+        why: the reason, one line; empty when ``what`` says it all.
+        fix: what the reader can do about it, one line; empty when nothing can be done.
+    """
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        self.what = what
+        self.why = why
+        self.fix = fix
+        super().__init__(what, why, fix)
+
+    def __str__(self) -> str:
+        """The one line a terminal shows: what, why, what to do."""
+        text = self.what
+        if self.why:
+            text += f": {self.why}"
+        if self.fix:
+            text += f". {self.fix[:1].upper()}{self.fix[1:]}"
+        return text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keyword-only arguments do not survive the default pickling of exceptions."""
+        return (_rebuild, (type(self), self.what, self.why, self.fix, self.__dict__))
+
+
+def _rebuild(kind: type[LineageError], what: str, why: str, fix: str, state: dict[str, object]) -> LineageError:
+    error = kind.__new__(kind)
+    LineageError.__init__(error, what, why=why, fix=fix)
+    error.__dict__.update(state)
+    return error
+
+
+class SettingsError(LineageError):
+    """A setting has a value that is not allowed.
+
+    Attributes:
+        setting: its name as the user writes it (``LINEAGE_FLOWS_LEVEL`` or ``[tool.lineage_flows] level``).
+        value: what was given.
+        allowed: what is allowed, in words.
+    """
+
+    def __init__(self, setting: str, value: object, allowed: str) -> None:
+        self.setting = setting
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"setting {setting} is {value!r}", why=f"allowed is {allowed}", fix="correct it and run again")
+
+
+class HomeError(LineageError):
+    """The home folder (spool, graph, blobs) cannot be used: unwritable, full, or not a folder."""
+
+
+class ContentError(LineageError):
+    """A value or a file cannot be fingerprinted, stored or loaded."""
+
+
+class BlobMissingError(ContentError):
+    """A blob that is named somewhere is not in the store.
+
+    Attributes:
+        digest: the blob's name, ``sha256:<hex>``.
+    """
+
+    def __init__(self, digest: str, where: str) -> None:
+        self.digest = digest
+        super().__init__(
+            f"blob {digest} is missing",
+            why=f"the store at {where} does not hold it",
+            fix="restore it from a backup of the store, or point LINEAGE_FLOWS_STORE_URL at the store that has it",
+        )
+
+
+class BlobAlteredError(ContentError):
+    """The bytes of a blob do not have the hash that names it; they are never used.
+
+    Attributes:
+        digest: the blob's name, ``sha256:<hex>``.
+        found: the hash its bytes have now.
+    """
+
+    def __init__(self, digest: str, found: str, where: str) -> None:
+        self.digest = digest
+        self.found = found
+        super().__init__(
+            f"blob {digest} was altered",
+            why=f"its bytes in {where} now hash to {found}",
+            fix="restore it from a backup of the store; nothing was read from it",
+        )
+
+
+class EventError(LineageError):
+    """A record cannot be said as an OpenLineage event."""
+
+
+class CaptureError(LineageError):
+    """Something about a run could not be recorded; raised to the user only under ``strict``."""
+
+
+class UnsupportedPrefectError(CaptureError):
+    """Prefect's engine is not the one this version knows."""
+
+
+class DeliveryError(LineageError):
+    """The spool cannot accept or hand on events."""
+
+
+class GraphError(LineageError):
+    """The lineage graph cannot be read or written."""
+
+
+class KeeperUnavailableError(GraphError):
+    """The keeper the settings name cannot be opened."""
+
+
+class UnknownReferenceError(GraphError):
+    """A reference (run id, name, ARN, URI, commit) names nothing in the graph.
+
+    Attributes:
+        reference: what the user gave.
+    """
+
+    def __init__(self, reference: str, *, fix: str = "list what there is with `lineage-flows runs`") -> None:
+        self.reference = reference
+        super().__init__(f"nothing in the graph is called {reference!r}", fix=fix)
+
+
+class AmbiguousReferenceError(GraphError):
+    """A prefix or a name fits more than one entity.
+
+    Attributes:
+        reference: what the user gave.
+        matches: what it fits, in a stable order, at most twenty.
+    """
+
+    def __init__(self, reference: str, matches: tuple[str, ...]) -> None:
+        self.reference = reference
+        self.matches = matches[:20]
+        shown = ", ".join(self.matches[:5]) + (", …" if len(matches) > 5 else "")
+        super().__init__(f"{reference!r} fits {len(matches)} entities", why=shown, fix="give more of the id")
+
+
+class RecordFormatError(LineageError):
+    """A run record is of a format this version does not know.
+
+    Attributes:
+        found: the format's number in the record.
+    """
+
+    def __init__(self, found: object, known: int) -> None:
+        self.found = found
+        super().__init__(
+            f"the run record has format {found!r}",
+            why=f"this version of lineage-flows reads format {known}",
+            fix="upgrade lineage-flows",
+        )
+
+
+class ReplayError(LineageError):
+    """A run cannot be replayed."""
+
+
+class CodeNotRestorableError(ReplayError):
+    """The source code of a run was not kept, or not wholly, so it cannot be executed again."""

@@ -1,0 +1,394 @@
+"""The frozen data classes that travel between the stages: what capture saw, what events say, what replay reads.
+
+Knows pydantic and the standard library; must not know Prefect, OpenLineage, SageMaker or any store.
+Times are RFC 3339 strings in UTC. Digests of stored bytes are ``sha256:<hex>``; fingerprints of values are ``lf1:<hex>``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from lineage_flows.errors import RecordFormatError
+
+RECORD_FORMAT = 1
+"""Number of the run record's format; a reader refuses one it does not know."""
+
+Level = Literal["off", "metadata", "inputs", "all"]
+ArtifactKind = Literal["Value", "DataSet", "Model", "Metrics", "TimeSeries", "Figure"]
+StepKind = Literal["preprocessing", "training", "postprocessing", "processing"]
+KnownBy = Literal["prefect", "content"]
+Verdict = Literal["identical", "equivalent", "different"]
+StepVerdict = Literal["identical", "equivalent", "different", "restored", "missing", "added"]
+Cause = Literal["code", "parameters", "inputs", "environment", "unexplained"]
+
+
+class Frozen(BaseModel):
+    """Base of all records: immutable, and strict about unknown fields so that a misspelt one is found at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BlobRef(Frozen):
+    """Stored bytes: their name by content, how many, and in what format a value lies in them."""
+
+    digest: str
+    size: int
+    format: str
+
+
+class Part(Frozen):
+    """A component of a container: its path (``/train``, ``/0/prices``) and its own fingerprint."""
+
+    path: str
+    fingerprint: str
+
+
+class Column(Frozen):
+    """A column of a frame or table: name and logical type."""
+
+    name: str
+    type: str
+
+
+class ValueRef(Frozen):
+    """A Python value as it was seen at one moment.
+
+    ``fingerprint`` is None when none could be made; ``note`` then says why. ``rule`` names the rule that made it:
+    ``canonical`` (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle
+    reduction: a weaker identity), ``secret`` (never looked at), ``none``.
+    ``preview`` is the value itself when it is a small scalar, or a small mapping of numbers; never of a secret.
+    """
+
+    fingerprint: str | None
+    type: str
+    kind: ArtifactKind = "Value"
+    rule: Literal["canonical", "model", "pickle", "secret", "none"] = "canonical"
+    size: int | None = None
+    shape: tuple[int, ...] | None = None
+    columns: tuple[Column, ...] = ()
+    preview: JsonValue = None
+    blob: BlobRef | None = None
+    parts: tuple[Part, ...] = ()
+    note: str | None = None
+
+
+class Source(Frozen):
+    """Where an input came from: another run's result or parameter, inside the same root flow run.
+
+    ``uri`` and ``fingerprint`` are those of the artifact as its producer wrote it; ``part`` is the path inside it.
+    """
+
+    run_id: str
+    uri: str
+    fingerprint: str | None
+    part: str = ""
+    known_by: tuple[KnownBy, ...] = ()
+
+
+class InputRef(Frozen):
+    """A parameter of a call, fingerprinted before the call, and where its value came from."""
+
+    name: str
+    value: ValueRef
+    sources: tuple[Source, ...] = ()
+
+
+class DatasetRef(Frozen):
+    """Data outside the flow (in stage 1: a local file) that a run read or wrote.
+
+    ``path`` is absolute, as the code named it. For a replay, ``uri`` and ``path`` are those of the original run.
+    ``order`` counts touches within the process, so that the first touch of a path can be told from later ones.
+    """
+
+    namespace: str
+    name: str
+    uri: str
+    path: str
+    direction: Literal["read", "write"]
+    fingerprint: str | None
+    size: int | None = None
+    blob: BlobRef | None = None
+    via: tuple[str, ...] = ()
+    order: int = 0
+    note: str | None = None
+
+
+class FunctionRef(Frozen):
+    """The function of a flow or task: where it stands and what its source hashes to."""
+
+    name: str
+    module: str
+    path: str | None = None
+    line: int | None = None
+    digest: str | None = None
+    blob: BlobRef | None = None
+
+
+class RandomStates(Frozen):
+    """State of the global generators at the start, and the entropy drawn by unseeded numpy generators since.
+
+    ``numpy_import`` is numpy's global state right after numpy was first imported inside this step (there was none at its start).
+    ``entropy`` are integers in hexadecimal, in the order drawn.
+    """
+
+    python: BlobRef | None = None
+    numpy: BlobRef | None = None
+    numpy_import: BlobRef | None = None
+    torch: BlobRef | None = None
+    entropy: tuple[str, ...] = ()
+
+
+class ErrorRef(Frozen):
+    """An exception: qualified type, message, stack trace as text."""
+
+    type: str
+    message: str
+    stack: str = ""
+
+
+class AttemptRef(Frozen):
+    """An attempt of a run that ended without being its last."""
+
+    attempt: int
+    state: str
+    started: str | None = None
+    ended: str | None = None
+    error: ErrorRef | None = None
+
+
+class ModuleFile(Frozen):
+    """A source file that was loaded and lies outside the source tree.
+
+    ``path`` is absolute; ``root`` is the folder that makes it importable under its module's name.
+    """
+
+    path: str
+    root: str
+    blob: BlobRef
+
+
+class SourceTree(Frozen):
+    """The code as it was: one blob that restores the tree, and what the tree does not hold.
+
+    ``format`` is ``git-bundle`` (a bundle with one parentless commit under ``refs/lineage/tree``) or ``files``
+    (a JSON manifest of relative path, mode and blob). ``left_out`` names files that were too large.
+    ``blob`` is None when the tree could not be kept; ``note`` says why.
+    """
+
+    digest: str
+    format: Literal["git-bundle", "files"]
+    root: str
+    blob: BlobRef | None = None
+    commit: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    dirty: bool | None = None
+    files: int = 0
+    left_out: tuple[str, ...] = ()
+    modules: tuple[ModuleFile, ...] = ()
+    note: str | None = None
+
+
+class Package(Frozen):
+    """An installed distribution."""
+
+    name: str
+    version: str
+    editable: bool = False
+    vcs: str | None = None
+
+
+class Environment(Frozen):
+    """What the run ran on. Stored as a blob; its digest is the identity of the ``Environment`` artifact."""
+
+    python: str
+    implementation: str
+    platform: str
+    machine: str
+    cpu: str
+    cpu_features: tuple[str, ...] = ()
+    cpu_count: int | None = None
+    packages: tuple[Package, ...] = ()
+    libraries: tuple[dict[str, JsonValue], ...] = ()
+    image: str | None = None
+    variables: dict[str, str] = {}
+    hash_seed: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+
+
+class EnvironmentRef(Frozen):
+    """The environment's identity and where it is kept."""
+
+    digest: str
+    blob: BlobRef | None = None
+    python: str = ""
+    platform: str = ""
+
+
+class EntryPoint(Frozen):
+    """How to import the flow again: file (absolute), qualified name in it, and its module's name when it ran."""
+
+    path: str | None
+    qualname: str
+    module: str
+    working_directory: str
+    import_roots: tuple[str, ...] = ()
+
+
+class DeploymentRef(Frozen):
+    """The deployment that started a flow run."""
+
+    id: str
+    name: str | None = None
+    work_pool: str | None = None
+
+
+class StepComparison(Frozen):
+    """One step of a replay beside the same step of the original."""
+
+    task: str
+    index: int
+    verdict: StepVerdict
+    flow: str = ""
+    causes: tuple[Cause, ...] = ()
+    details: tuple[str, ...] = ()
+    original_run_id: str | None = None
+    replay_run_id: str | None = None
+
+
+class ReplayOutcome(Frozen):
+    """What a replay found. ``first_divergence`` is the position in ``steps``, None when nothing differs."""
+
+    run_id: str
+    replay_run_id: str
+    verdict: Verdict
+    steps: tuple[StepComparison, ...]
+    result: StepVerdict
+    first_divergence: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class ReplayInfo(Frozen):
+    """Says that a flow run repeats another; ``outcome`` is known at its end."""
+
+    replay_of: str
+    requested_by: str = ""
+    workspace: str = ""
+    outcome: ReplayOutcome | None = None
+
+
+class StepRecord(Frozen):
+    """One task run: everything capture saw of it, its last attempt in full.
+
+    ``index`` is its rank among the steps of the same flow run and task name, in order of submission;
+    it is -1 until the run record is assembled.
+    ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
+    """
+
+    run_id: str
+    flow_run_id: str
+    root_run_id: str
+    flow_name: str
+    task_name: str
+    run_name: str
+    function: FunctionRef
+    kind: StepKind = "processing"
+    tags: tuple[str, ...] = ()
+    index: int = -1
+    attempt: int = 1
+    attempts: tuple[AttemptRef, ...] = ()
+    state: str = ""
+    state_type: str = ""
+    started: str | None = None
+    ended: str | None = None
+    inputs: tuple[InputRef, ...] = ()
+    output: ValueRef | None = None
+    datasets: tuple[DatasetRef, ...] = ()
+    upstream: tuple[str, ...] = ()
+    parent_step_id: str | None = None
+    random: RandomStates | None = None
+    error: ErrorRef | None = None
+    cached: bool = False
+    restored: bool = False
+    unrestorable: tuple[str, ...] = ()
+    capture_errors: tuple[str, ...] = ()
+    level: Level = "inputs"
+
+
+class FlowRecord(Frozen):
+    """One flow run, as far as it is known at the moment of the record (start, or end)."""
+
+    run_id: str
+    root_run_id: str
+    flow_name: str
+    run_name: str
+    function: FunctionRef
+    entry: EntryPoint
+    parent_run_id: str | None = None
+    parent_step_id: str | None = None
+    tags: tuple[str, ...] = ()
+    deployment: DeploymentRef | None = None
+    nominal_start: str | None = None
+    created_by: str | None = None
+    attempt: int = 1
+    attempts: tuple[AttemptRef, ...] = ()
+    state: str = ""
+    state_type: str = ""
+    started: str | None = None
+    ended: str | None = None
+    parameters: tuple[InputRef, ...] = ()
+    result: ValueRef | None = None
+    result_sources: tuple[Source, ...] = ()
+    datasets: tuple[DatasetRef, ...] = ()
+    code: SourceTree | None = None
+    environment: EnvironmentRef | None = None
+    random: RandomStates | None = None
+    error: ErrorRef | None = None
+    replay: ReplayInfo | None = None
+    capture_errors: tuple[str, ...] = ()
+    level: Level = "inputs"
+    prefect_version: str = ""
+
+
+class RunRecord(Frozen):
+    """The one document of a root flow run that names everything a replay needs; stored as a JSON blob.
+
+    ``steps`` are in order of submission (task run ids are time-ordered), those of subflows included;
+    ``subflows`` likewise.
+    """
+
+    format: int = RECORD_FORMAT
+    flow: FlowRecord
+    subflows: tuple[FlowRecord, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+
+
+def value_uri(namespace: str, what: Literal["task-run", "flow-run"], run_id: str, part: str) -> str:
+    """URI of a value in memory, which belongs to the run that gave it out.
+
+    ``part`` is ``result`` or ``parameter/NAME``.
+    """
+    return f"prefect://{namespace}/{what}/{run_id}/{part}"
+
+
+def read_run_record(data: bytes) -> RunRecord:
+    """Read a run record from its stored form (JSON, as ``RunRecord.model_dump_json`` writes it).
+
+    Raises:
+        RecordFormatError: it is of a format that this version does not know, or no run record at all.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError:
+        raise RecordFormatError("(not JSON)", RECORD_FORMAT) from None
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != RECORD_FORMAT:
+        raise RecordFormatError(found, RECORD_FORMAT)
+    try:
+        return RunRecord.model_validate_json(data)
+    except ValidationError as error:
+        raise RecordFormatError(f"{found} with {error.error_count()} unreadable fields", RECORD_FORMAT) from error
