@@ -1,0 +1,58 @@
+"""A flow run whose task runs in a process that does not run the flow itself: a process pool's worker, for one.
+
+Knows Prefect's flow run context; the flow's own process writes the run record, this one only the step's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture import facts
+from lineage_flows.capture.code import function_ref
+from lineage_flows.capture.links import Links
+from lineage_flows.capture.live import LiveFlow
+from lineage_flows.records import FlowRecord, StepRecord
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.session import Session
+
+__all__ = ["adopt"]
+
+
+def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
+    """The flow run that Prefect's context names, with the values its steps gave out so far; None when it is not captured.
+
+    A subflow's root is not in Prefect's context: its steps in another process count the subflow as the root.
+
+    Raises:
+        LineageError: the spool cannot be read.
+    """
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow is None or str(context.flow_run.id) != flow_run_id:
+        return None
+    tags = tuple(sorted(context.flow_run.tags or ()))
+    level = session.settings.level_for(context.flow.name, tags=tags)
+    if level == "off":
+        return None
+    links = Links()
+    known = session.sink.records(flow_run_id)
+    for record in known:
+        if isinstance(record, StepRecord) and record.output is not None:
+            links.produced(record.run_id, session.result_uri("task-run", record.run_id), record.output)
+    start = next((item for item in known if isinstance(item, FlowRecord) and item.run_id == flow_run_id), None)
+    if start is None:
+        start = FlowRecord(
+            run_id=flow_run_id,
+            root_run_id=flow_run_id,
+            flow_name=context.flow.name,
+            run_name=context.flow_run.name,
+            function=function_ref(context.flow.fn, None),
+            entry=facts.entry_point(context.flow.fn),
+            tags=tags,
+            level=level,
+        )
+    flow = LiveFlow(start=start, links=links, files=None, adopted=True)
+    session.enter(flow)
+    return flow

@@ -1,0 +1,113 @@
+"""Which output became which input, inside one root flow run: by Prefect's own tracking and by content.
+
+Knows records only. Prefect tracks by ``id(obj)``; for types without weak references (dict, list, str …) a recycled
+address can name a task that never made the value, so such a claim counts only when the contents bear it out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lineage_flows.records import KnownBy, Source, ValueRef
+
+__all__ = ["Links", "is_trivial"]
+
+_SHORT_TEXT = 8
+_SMALL_INTS = range(-5, 257)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    run_id: str
+    uri: str
+    fingerprint: str | None
+    part: str
+
+
+class Links:
+    """What every run of a root flow run gave out, and the sources of what goes in. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_run: dict[str, _Origin] = {}
+        self._by_content: defaultdict[str, list[_Origin]] = defaultdict(list)
+        self._contents: dict[str, frozenset[str]] = {}
+
+    def produced(self, run_id: str, uri: str, value: ValueRef) -> None:
+        """Remember a value that a run gave out (a result, or a parameter of the flow)."""
+        whole = _Origin(run_id, uri, value.fingerprint, "")
+        with self._lock:
+            self._by_run.setdefault(run_id, whole)
+            self._contents[run_id] = self._contents.get(run_id, frozenset()) | _contents(value)
+            if value.fingerprint and not is_trivial(value):
+                self._add(value.fingerprint, whole)
+            for part in value.parts:
+                self._add(part.fingerprint, _Origin(run_id, uri, value.fingerprint, part.path))
+
+    def _add(self, fingerprint: str, origin: _Origin) -> None:
+        known = self._by_content[fingerprint]
+        if all((other.run_id, other.uri) != (origin.run_id, origin.uri) for other in known):
+            known.append(origin)
+
+    def sources(self, value: ValueRef, tracked: Iterable[str], *, identity_is_safe: bool) -> tuple[Source, ...]:
+        """Where a value came from.
+
+        Args:
+            value: the input as it goes in.
+            tracked: ids of the runs that Prefect says it came from.
+            identity_is_safe: whether Prefect verified the object's identity by a weak reference.
+
+        Returns:
+            One source a producing run, in order of run id. Where equal contents have several producers, those that
+            Prefect names are meant; where it names none, all are given.
+        """
+        ids = set(tracked)
+        found: dict[str, tuple[_Origin, set[KnownBy]]] = {}
+        with self._lock:
+            for fingerprint in self._known(value):
+                origins = self._by_content[fingerprint]
+                named = [origin for origin in origins if origin.run_id in ids]
+                for origin in named or origins:
+                    found.setdefault(origin.run_id, (origin, set()))[1].add("content")
+            for run_id in ids:
+                known = found.get(run_id)
+                if known is not None:
+                    known[1].add("prefect")
+                elif (origin := self._by_run.get(run_id)) is not None and (
+                    identity_is_safe or _contents(value) & self._contents[run_id]
+                ):
+                    found[run_id] = (origin, {"prefect"})
+        return tuple(
+            Source(run_id=o.run_id, uri=o.uri, fingerprint=o.fingerprint, part=o.part, known_by=tuple(sorted(how)))
+            for _, (o, how) in sorted(found.items())
+        )
+
+    def _known(self, value: ValueRef) -> list[str]:
+        """The value itself when somebody made it; else those of its parts that somebody made."""
+        if value.fingerprint in self._by_content and not is_trivial(value):
+            return [value.fingerprint] if value.fingerprint else []
+        return [part.fingerprint for part in value.parts if part.fingerprint in self._by_content]
+
+
+def is_trivial(value: ValueRef) -> bool:
+    """Whether a value is too common for equal contents to mean one origin: None, booleans, small or round numbers, short text."""
+    if value.kind != "Value":
+        return False
+    preview, name = value.preview, value.type.removeprefix("builtins.")
+    if value.fingerprint is None or name in {"NoneType", "bool"}:
+        return True
+    if name == "int":
+        return isinstance(preview, int) and preview in _SMALL_INTS
+    if name == "float":
+        return isinstance(preview, float) and preview.is_integer()
+    if name == "str":
+        return isinstance(preview, str) and len(preview) < _SHORT_TEXT
+    return name in {"dict", "list", "tuple", "set", "frozenset"} and not value.parts
+
+
+def _contents(value: ValueRef) -> frozenset[str]:
+    """Every fingerprint a value carries, its own and those of its parts."""
+    return frozenset(part.fingerprint for part in value.parts) | ({value.fingerprint} if value.fingerprint else set())

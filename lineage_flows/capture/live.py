@@ -1,0 +1,106 @@
+"""What is known of a run while it goes on: the mutable side of the records.
+
+Knows records, links and the observers; must not know Prefect's engine.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture.links import Links
+from lineage_flows.records import (
+    AttemptRef,
+    DatasetRef,
+    DeploymentRef,
+    Environment,
+    EnvironmentRef,
+    ErrorRef,
+    FlowRecord,
+    InputRef,
+    RandomStates,
+    Source,
+    SourceTree,
+    StepRecord,
+    ValueRef,
+)
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.files import FileLog
+
+__all__ = ["Background", "LiveFlow", "LiveStep", "current_flow", "current_step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is gathered beside the running flow, since it takes longer than a task."""
+
+    code: SourceTree | None = None
+    environment: Environment | None = None
+    environment_ref: EnvironmentRef | None = None
+    deployment: DeploymentRef | None = None
+
+
+@dataclass(slots=True, eq=False)
+class LiveFlow:
+    """A flow run in this process. ``start`` is the record as its START event said it."""
+
+    start: FlowRecord
+    links: Links
+    files: FileLog | None
+    errors: list[str] = field(default_factory=list)
+    attempts: list[AttemptRef] = field(default_factory=list)
+    datasets: list[DatasetRef] = field(default_factory=list)
+    background: Future[Background] | None = None
+    random: RandomStates | None = None
+    entropy: list[str] = field(default_factory=list)
+    raised: ErrorRef | None = None
+    result: ValueRef | None = None
+    result_sources: tuple[Source, ...] = ()
+    finished: bool = False
+    parent: LiveFlow | None = None
+    adopted: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def root(self) -> LiveFlow:
+        """The flow run at the top; this one when it has no parent."""
+        flow = self
+        while flow.parent is not None:
+            flow = flow.parent
+        return flow
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this process owns the root flow run, and so writes its run record."""
+        return self.parent is None and not self.adopted
+
+
+@dataclass(slots=True, eq=False)
+class LiveStep:
+    """A task run in this process, over all its attempts. ``start`` is the record as its START event said it."""
+
+    start: StepRecord
+    flow: LiveFlow
+    errors: list[str] = field(default_factory=list)
+    attempts: list[AttemptRef] = field(default_factory=list)
+    attempt: int = 1
+    attempt_started: str | None = None
+    inputs: tuple[InputRef, ...] = ()
+    output: ValueRef | None = None
+    datasets: list[DatasetRef] = field(default_factory=list)
+    unrestorable: list[str] = field(default_factory=list)
+    random: RandomStates | None = None
+    files: FileLog | None = None
+    entropy: list[str] = field(default_factory=list)
+    raised: ErrorRef | None = None
+    open: bool = False
+    restored: bool = False
+    finished: bool = False
+
+
+current_flow: contextvars.ContextVar[LiveFlow | None] = contextvars.ContextVar("lineage_flows_flow", default=None)
+current_step: contextvars.ContextVar[LiveStep | None] = contextvars.ContextVar("lineage_flows_step", default=None)

@@ -1,0 +1,37 @@
+"""Puts the run record together: the one document of a root flow run, from the latest record of each run under it.
+
+Knows records only. Steps are ordered by task run id: Prefect makes them at submission, as time-ordered UUIDs (version 7).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from lineage_flows.records import FlowRecord, RunRecord, StepRecord
+
+__all__ = ["assemble"]
+
+
+def assemble(root: FlowRecord, records: Iterable[StepRecord | FlowRecord]) -> RunRecord:
+    """The run record of a root flow run.
+
+    Args:
+        root: the root flow run as it ended.
+        records: the latest record of each run under it; an older record of the root among them is ignored.
+
+    Returns:
+        The record, each step with its index among those of its flow run and task name.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    steps: list[StepRecord] = []
+    subflows: list[FlowRecord] = []
+    for record in sorted(records, key=lambda item: item.run_id):
+        if isinstance(record, FlowRecord):
+            if record.run_id != root.run_id:
+                subflows.append(record)
+            continue
+        key = (record.flow_run_id, record.task_name)
+        steps.append(record.model_copy(update={"index": counts[key]}))
+        counts[key] += 1
+    return RunRecord(flow=root, subflows=tuple(subflows), steps=tuple(steps))

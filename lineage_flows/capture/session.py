@@ -1,0 +1,97 @@
+"""What the recorders of one process share: settings, where things go, the boundary, and the flow runs that are going on.
+
+Knows records, events, content; must not know Prefect.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture.boundary import Boundary
+from lineage_flows.capture.values import ValueObserver
+from lineage_flows.events import EventBuilder
+from lineage_flows.records import BlobRef, Level, RunRecord, value_uri
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.intercept import Interceptor
+    from lineage_flows.capture.live import LiveFlow
+    from lineage_flows.content import Store
+    from lineage_flows.events import Sink
+    from lineage_flows.settings import Settings
+
+__all__ = ["Session"]
+
+
+class Session:
+    """The shared side of capture in one process.
+
+    Args:
+        settings: levels, namespace, caps, strict.
+        sink: accepts events and records; durable when it returns.
+        store: where contents and run records go.
+        interceptor: the replay's side; None in ordinary runs.
+        on_finish: called with the run record of each root flow run, after its terminal event was accepted.
+        on_leave: called when a root flow run has left the engine; may block for a bounded time (delivery is flushed here).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sink: Sink,
+        store: Store,
+        *,
+        interceptor: Interceptor | None = None,
+        on_finish: Callable[[RunRecord], None] | None = None,
+        on_leave: Callable[[], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.sink = sink
+        self.store = store
+        self.interceptor = interceptor
+        self.on_finish = on_finish
+        self.on_leave = on_leave
+        self.boundary = Boundary(strict=settings.strict)
+        self.builder = EventBuilder(settings.namespace)
+        self.values = ValueObserver(
+            store, size_cap=int(settings.size_cap), strip=interceptor.strip if interceptor else ""
+        )
+        self._flows: dict[str, LiveFlow] = {}
+        self._lock = threading.Lock()
+
+    def keeps(self, level: Level) -> bool:
+        """Whether a level keeps contents, and not only facts."""
+        return level in {"inputs", "all"}
+
+    def store_for(self, level: Level) -> Store | None:
+        """The store when the level keeps contents, else None."""
+        return self.store if self.keeps(level) else None
+
+    def put(self, data: bytes, format_: str = "bytes") -> BlobRef:
+        """Store bytes.
+
+        Raises:
+            LineageError: the store cannot be written.
+        """
+        digest, size = self.store.put(data)
+        return BlobRef(digest=digest, size=size, format=format_)
+
+    def result_uri(self, what: str, run_id: str, part: str = "result") -> str:
+        """URI of a value that a run of this namespace gave out; ``what`` is ``flow-run`` or ``task-run``."""
+        return value_uri(self.settings.namespace, "flow-run" if what == "flow-run" else "task-run", run_id, part)
+
+    def enter(self, flow: LiveFlow) -> None:
+        """Remember a flow run that has started."""
+        with self._lock:
+            self._flows[flow.start.run_id] = flow
+
+    def leave(self, flow: LiveFlow) -> None:
+        """Forget a flow run that has left the engine."""
+        with self._lock:
+            self._flows.pop(flow.start.run_id, None)
+
+    def find(self, flow_run_id: str) -> LiveFlow | None:
+        """The flow run of that id, when it goes on in this process."""
+        with self._lock:
+            return self._flows.get(flow_run_id)

@@ -1,0 +1,251 @@
+"""Turns what happens to task runs at the engine's seams into records and events, attempt by attempt.
+
+Knows Prefect's task engine objects, records, events; must not know where events go. No public method lets an error of capture
+through unless ``strict`` says so; errors of an interceptor (a replay that cannot restore) do pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture.adoption import adopt
+from lineage_flows.capture.code import function_ref
+from lineage_flows.capture.flows import ENDINGS
+from lineage_flows.capture.intercept import StepStart, Substitute
+from lineage_flows.capture.live import LiveStep, current_step
+from lineage_flows.records import AttemptRef, StepRecord
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import TaskRun
+    from prefect.states import State
+
+    from lineage_flows.capture.session import Session
+
+__all__ = ["StepRecorder"]
+
+_RETRIES = frozenset({"Retrying", "AwaitingRetry"})
+
+
+class StepRecorder:
+    """Records the task runs of one process."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._boundary = session.boundary
+
+    def called(self, engine: Any, transaction: Any) -> LiveStep | None:
+        """An attempt is about to call the task's function (or to read its cached result); None when it is not captured."""
+        with self._boundary.guard("recording a task's start", _errors(engine)):
+            return self._begin(engine)
+        return None
+
+    def intercept(self, step: LiveStep) -> Substitute | None:
+        """Let a replay restore what the attempt starts from, or give the value to use in place of executing."""
+        interceptor = self._session.interceptor
+        if interceptor is None:
+            return None
+        record = step.start
+        start = StepStart(
+            flow_run_id=record.flow_run_id,
+            root_run_id=record.root_run_id,
+            flow_name=record.flow_name,
+            task_name=record.task_name,
+            run_id=record.run_id,
+            attempt=step.attempt,
+            inputs=step.inputs,
+        )
+        substitute = interceptor.before_step(start)
+        step.restored = substitute is not None
+        return substitute
+
+    @contextmanager
+    def inside(self, step: LiveStep) -> Iterator[None]:
+        """The time in which the task's function runs: what is touched and drawn here belongs to the attempt."""
+        token = current_step.set(step)
+        try:
+            with files.activate(step.files), randomness.entropy(step.entropy):
+                yield
+        except BaseException as error:
+            with self._boundary.guard("recording a task's exception", step.errors):
+                step.raised = facts.error_of(error)
+            raise
+        finally:
+            current_step.reset(token)
+            self._close_attempt(step)
+
+    def returned(self, engine: Any, result: object) -> None:
+        """The task's function has returned (or its cached result was read); called before Prefect sets the final state."""
+        step = _step_of(engine)
+        if step is None:
+            return
+        self._close_attempt(step)
+        with self._boundary.guard("recording a task's result", step.errors):
+            step.raised = None
+            value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
+            ref = self._session.values.see(value)
+            level = step.start.level
+            if level == "all" or (self._session.keeps(level) and step.unrestorable):
+                ref = self._session.values.keep(value, ref)
+            step.output = ref
+            uri = self._session.result_uri("task-run", step.start.run_id)
+            step.flow.root.links.produced(step.start.run_id, uri, ref)
+
+    def state(self, engine: Any, state: State[Any]) -> None:
+        """A task run has reached a state."""
+        name = state.name or ""
+        if not (
+            state.is_final()
+            or name in _RETRIES
+            or name == "NotReady"
+            or (state.is_running() and engine.task.isgenerator)
+        ):
+            return
+        with self._boundary.guard("recording a task run's state", _errors(engine)):
+            step = _step_of(engine)
+            if name in _RETRIES:
+                if step is not None:
+                    self._attempt_failed(step, name)
+                return
+            if step is None:
+                # Never called: a generator (which has no call_task_fn), an upstream that failed, or a crash before the call.
+                step = self._begin(engine)
+            if step is not None and not step.finished and not state.is_running():
+                step.finished = True
+                self._close_attempt(step)
+                self._finished(step, state)
+
+    # ------------------------------------------------------------------------------------------------ one attempt
+
+    def _begin(self, engine: Any) -> LiveStep | None:
+        if engine.__dict__.get("_lineage_off"):
+            return None
+        task_run: TaskRun = engine.task_run
+        step = _step_of(engine)
+        first = step is None
+        if step is None:
+            step = self._new_step(engine, task_run)
+            if step is None:
+                engine.__dict__["_lineage_off"] = True
+                return None
+            engine.__dict__["_lineage_step"] = step
+        step.attempt = max(task_run.run_count, 1)
+        step.attempt_started = facts.now()
+        step.raised = None
+        level = step.start.level
+        with self._boundary.guard("fingerprinting a task's inputs", step.errors):
+            step.inputs = self._session.values.inputs(
+                engine.parameters or {},
+                step.flow.root.links,
+                lambda name: facts.tracked_inputs(task_run, name),
+            )
+        with self._boundary.guard("recording random states", step.errors):
+            step.random = randomness.snapshot(self._session.put if self._session.keeps(level) else None)
+        step.entropy = []
+        step.datasets = []
+        step.files = files.FileLog(
+            self._session.store_for(level),
+            size_cap=int(self._session.settings.size_cap),
+            original_path=self._session.interceptor.original_path if self._session.interceptor else None,
+        )
+        if first:
+            step.start = step.start.model_copy(
+                update={"inputs": step.inputs, "started": step.attempt_started, "attempt": step.attempt}
+            )
+            self._session.sink.accept(self._session.builder.step_event("START", step.start, step.flow.start))
+        return step
+
+    def _new_step(self, engine: Any, task_run: TaskRun) -> LiveStep | None:
+        if task_run.flow_run_id is None:
+            return None  # a task called outside any flow has no run to belong to
+        flow = self._session.find(str(task_run.flow_run_id)) or adopt(self._session, str(task_run.flow_run_id))
+        if flow is None:
+            return None
+        tags = tuple(sorted(task_run.tags or ()))
+        level = self._session.settings.level_for(flow.start.flow_name, tags=tags, task=engine.task.name)
+        if level == "off":
+            return None
+        outer = current_step.get()
+        record = StepRecord(
+            run_id=str(task_run.id),
+            flow_run_id=flow.start.run_id,
+            root_run_id=flow.start.root_run_id,
+            flow_name=flow.start.flow_name,
+            task_name=engine.task.name,
+            run_name=task_run.name,
+            function=function_ref(engine.task.fn, self._session.store_for(level)),
+            kind=facts.step_kind(tags),
+            tags=tags,
+            upstream=facts.upstream_runs(task_run),
+            parent_step_id=outer.start.run_id if outer is not None else None,
+            level=level,
+        )
+        return LiveStep(start=record, flow=flow)
+
+    def _close_attempt(self, step: LiveStep) -> None:
+        """Take in what the attempt touched; the first call after the function's end counts."""
+        if step.files is None:
+            return
+        log, step.files = step.files, None
+        with self._boundary.guard("recording files of a task", step.errors):
+            touched = log.close()
+            step.datasets.extend(touched.datasets)
+            step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
+
+    def _attempt_failed(self, step: LiveStep, state: str) -> None:
+        step.attempts.append(
+            AttemptRef(
+                attempt=step.attempt,
+                state=state,
+                started=step.attempt_started,
+                ended=facts.now(),
+                error=step.raised,
+            )
+        )
+        record = step.start.model_copy(
+            update={"attempts": tuple(step.attempts), "attempt": step.attempt, "state": state, "state_type": "RUNNING"}
+        )
+        self._session.sink.accept(self._session.builder.step_event("RUNNING", record, step.flow.start))
+
+    def _finished(self, step: LiveStep, state: State[Any]) -> None:
+        error = None
+        if state.is_failed() or state.is_crashed():
+            error = step.raised or facts.stored_state(state)
+        record = step.start.model_copy(
+            update={
+                "run_name": step.start.run_name,
+                "attempt": step.attempt,
+                "attempts": tuple(step.attempts),
+                "state": state.name or "",
+                "state_type": state.type.value,
+                "ended": facts.now(),
+                "inputs": step.inputs,
+                "output": step.output,
+                "datasets": tuple(step.datasets),
+                "random": step.random.model_copy(update={"entropy": tuple(step.entropy)}) if step.random else None,
+                "error": error,
+                "cached": state.name == "Cached" and not step.restored,
+                "restored": step.restored,
+                "unrestorable": tuple(step.unrestorable),
+                "capture_errors": tuple(step.errors),
+            }
+        )
+        kind = ENDINGS.get(state.type.value, "ABORT")
+        self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
+
+
+def _step_of(engine: Any) -> LiveStep | None:
+    step: LiveStep | None = engine.__dict__.get("_lineage_step")
+    return step
+
+
+def _errors(engine: Any) -> list[str] | None:
+    step = _step_of(engine)
+    return None if step is None else step.errors
+
+
+def _is_record(result: object) -> bool:
+    """Whether Prefect hands on a stored result with its metadata instead of the value."""
+    return type(result).__name__ == "ResultRecord" and type(result).__module__.startswith("prefect.")

@@ -1,0 +1,75 @@
+"""Looks at values on behalf of capture: fingerprint, what is kept of them, and where they came from.
+
+Knows content and records; must not know Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture.links import Links
+from lineage_flows.content import describe, dump_value
+from lineage_flows.errors import ContentError
+from lineage_flows.records import BlobRef, InputRef, ValueRef
+
+if TYPE_CHECKING:
+    from lineage_flows.content import Store
+
+__all__ = ["ValueObserver"]
+
+
+class ValueObserver:
+    """Describes values, and stores those that a level asks for.
+
+    Args:
+        store: where contents go.
+        size_cap: bytes; a larger value is described and not kept.
+        strip: see ``fingerprint``; set in a replay only.
+    """
+
+    def __init__(self, store: Store, *, size_cap: int, strip: str = "") -> None:
+        self._store = store
+        self._size_cap = size_cap
+        self._strip = strip
+
+    def see(self, value: object) -> ValueRef:
+        """A value as it is now. Never raises on any value."""
+        return describe(value, strip=self._strip)
+
+    def keep(self, value: object, ref: ValueRef) -> ValueRef:
+        """The same with the value stored, or with a note that says why it is not.
+
+        Raises:
+            LineageError: the store cannot be written.
+        """
+        if ref.rule in {"secret", "none"}:
+            return ref
+        if ref.size is not None and ref.size > self._size_cap:
+            return _noted(ref, f"not kept: {ref.size} bytes are over the size cap of {self._size_cap}")
+        try:
+            data, format_ = dump_value(value)
+        except ContentError as error:
+            return _noted(ref, f"not kept: {error.why or error.what}")
+        digest, size = self._store.put(data)
+        return ref.model_copy(update={"blob": BlobRef(digest=digest, size=size, format=format_)})
+
+    def inputs(
+        self,
+        parameters: dict[str, object],
+        links: Links,
+        tracked: Callable[[str], Iterable[str]],
+    ) -> tuple[InputRef, ...]:
+        """The parameters of a call, in order of the signature, with their sources."""
+        return tuple(
+            InputRef(
+                name=name,
+                value=(ref := self.see(value)),
+                sources=links.sources(ref, tracked(name), identity_is_safe=bool(type(value).__weakrefoffset__)),
+            )
+            for name, value in parameters.items()
+        )
+
+
+def _noted(ref: ValueRef, note: str) -> ValueRef:
+    return ref.model_copy(update={"note": f"{ref.note}; {note}" if ref.note else note})

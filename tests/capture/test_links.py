@@ -1,0 +1,86 @@
+"""Which output became which input: by Prefect's ids, by content, and what must not be linked."""
+
+from __future__ import annotations
+
+from lineage_flows.capture.links import Links
+from lineage_flows.records import Part, ValueRef
+
+
+def frame(fingerprint: str, *parts: str) -> ValueRef:
+    return ValueRef(
+        fingerprint=fingerprint,
+        type="pandas.DataFrame",
+        kind="DataSet",
+        parts=tuple(Part(path=f"/{n}", fingerprint=part) for n, part in enumerate(parts)),
+    )
+
+
+def scalar(value: object, fingerprint: str) -> ValueRef:
+    return ValueRef(fingerprint=fingerprint, type=type(value).__name__, preview=value)
+
+
+def found(links: Links, value: ValueRef, *tracked: str, safe: bool = True) -> dict[str, tuple[str, tuple[str, ...]]]:
+    return {s.run_id: (s.part, s.known_by) for s in links.sources(value, tracked, identity_is_safe=safe)}
+
+
+def test_both_ways_of_knowing_are_said():
+    links = Links()
+    links.produced("a", "uri:a", frame("f1"))
+    assert found(links, frame("f1")) == {"a": ("", ("content",))}
+    assert found(links, frame("f1"), "a") == {"a": ("", ("content", "prefect"))}
+    assert found(links, frame("changed"), "a") == {"a": ("", ("prefect",))}
+
+
+def test_equal_contents_of_two_producers_are_told_apart_by_prefect():
+    links = Links()
+    links.produced("a", "uri:a", frame("same"))
+    links.produced("b", "uri:b", frame("same"))
+    assert set(found(links, frame("same"), "b")) == {"b"}
+    assert set(found(links, frame("same"))) == {"a", "b"}
+
+
+def test_parts_link_in_both_directions():
+    links = Links()
+    links.produced("split", "uri:split", frame("whole", "train", "test"))
+    links.produced("a", "uri:a", frame("fa"))
+    assert found(links, frame("train")) == {"split": ("/0", ("content",))}
+    assert set(found(links, frame("list of both", "fa", "test"))) == {"a", "split"}
+
+
+def test_a_known_whole_is_not_also_taken_apart():
+    links = Links()
+    links.produced("make", "uri:make", frame("whole", "part"))
+    links.produced("other", "uri:other", frame("part"))
+    assert set(found(links, frame("whole", "part"))) == {"make"}
+
+
+def test_trivial_values_do_not_link_by_content():
+    links = Links()
+    for number, value in enumerate([None, True, 3, 2.0, "ok", []]):
+        links.produced(f"run{number}", f"uri:{number}", scalar(value, f"t{number}"))
+        assert found(links, scalar(value, f"t{number}")) == {}
+        assert set(found(links, scalar(value, f"t{number}"), f"run{number}")) == {f"run{number}"}
+
+
+def test_a_recycled_address_of_a_dict_is_not_believed():
+    links = Links()
+    links.produced(
+        "old", "uri:old", ValueRef(fingerprint="d1", type="dict", parts=(Part(path="/x", fingerprint="p1"),))
+    )
+    new = ValueRef(fingerprint="d2", type="dict", parts=(Part(path="/x", fingerprint="p2"),))
+    assert found(links, new, "old", safe=False) == {}
+    grown = ValueRef(
+        fingerprint="d3", type="dict", parts=(Part(path="/x", fingerprint="p1"), Part(path="/y", fingerprint="p9"))
+    )
+    assert set(found(links, grown, "old", safe=False)) == {"old"}
+
+
+def test_the_order_is_that_of_the_run_ids():
+    links = Links()
+    for run in ("c", "a", "b"):
+        links.produced(run, f"uri:{run}", frame("same"))
+    assert list(found(links, frame("same"))) == ["a", "b", "c"]
+
+
+def test_a_run_nobody_recorded_is_no_source():
+    assert found(Links(), frame("f"), "unknown") == {}
