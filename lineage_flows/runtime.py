@@ -1,0 +1,233 @@
+"""Wires capture to delivery in one process: opens home, spool, store and courier, and installs capture at Prefect's seams.
+
+Knows every stage up to delivery; must not know replay or the command line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from lineage_flows.errors import HomeError, LineageError, UnsupportedPrefectError
+from lineage_flows.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.intercept import Interceptor
+    from lineage_flows.delivery import Courier, Receiver, Spool
+    from lineage_flows.records import RunRecord
+
+__all__ = ["Runtime", "active", "decline", "graph_path", "open_spool", "prepare", "receivers", "start", "stop"]
+
+_log = logging.getLogger("lineage_flows")
+_lock = threading.RLock()
+_active: Runtime | None = None
+_prepared = False
+_declined = False
+_ENGINES = ("prefect.flow_engine", "prefect.task_engine")
+
+
+class Runtime:
+    """Capture and delivery as they run in this process.
+
+    Args:
+        settings: checked settings.
+        interceptor: the replay's side; None in ordinary runs.
+
+    Raises:
+        LineageError: home, spool or store cannot be used.
+    """
+
+    def __init__(self, settings: Settings, *, interceptor: Interceptor | None = None) -> None:
+        from lineage_flows.capture.session import Session
+        from lineage_flows.content import open_store
+
+        self.settings = settings
+        self.spool: Spool = open_spool(settings)
+        self._courier: Courier | None = None
+        self._pid = os.getpid()
+        self.session = Session(
+            settings,
+            self.spool,
+            open_store(settings.blobs_url),
+            interceptor=interceptor,
+            on_finish=self._finished,
+            on_leave=self.flush,
+        )
+
+    def install(self) -> None:
+        """Wrap Prefect's engine; on an engine that this version does not know, fall back to Prefect's own state hooks.
+
+        The fall-back sees less (no resolved inputs, no files, no failed attempts), and says so on every run.
+        """
+        from lineage_flows.capture import engine, randomness, state_hooks
+        from lineage_flows.capture.flows import FlowRecorder
+        from lineage_flows.capture.steps import StepRecorder
+
+        randomness.install()
+        flows, steps = FlowRecorder(self.session), StepRecorder(self.session)
+        try:
+            engine.install(flows, steps)
+        except UnsupportedPrefectError as error:
+            if self.settings.strict:
+                raise
+            _log.warning("lineage: %s; capturing less, through Prefect's state hooks", error)
+            state_hooks.install(self.session, str(error))
+
+    def courier(self) -> Courier:
+        """The courier of this process, started on first use; a forked child gets its own."""
+        from lineage_flows.delivery import Courier
+
+        with _lock:
+            if self._courier is None or self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._courier = Courier(self.spool, receivers(self.settings), self.settings.home)
+                self._courier.start()
+            return self._courier
+
+    def flush(self) -> bool:
+        """Wait until the graph has everything accepted so far, at most ``flush_seconds``; whether it has."""
+        courier = self.courier()
+        courier.wake()
+        return courier.flush(self.settings.flush_seconds, receivers=("graph",))
+
+    def _finished(self, record: RunRecord) -> None:
+        if self.settings.ui_artifact:
+            from lineage_flows.ui import publish
+
+            boundary = self.session.boundary
+            with boundary.guard("writing the lineage artifact"):
+                publish(record, on_error=lambda error: boundary.report("writing the lineage artifact", error))
+
+
+def open_spool(settings: Settings) -> Spool:
+    """The spool of the home folder.
+
+    Raises:
+        HomeError: the home cannot be used.
+    """
+    from lineage_flows.delivery import Spool
+
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(
+            f"the home folder {settings.home} cannot be made",
+            why=error.strerror or str(error),
+            fix="set LINEAGE_FLOWS_HOME to a folder you can write to",
+        ) from error
+    return Spool(settings.home / "spool.db")
+
+
+def graph_path(settings: Settings) -> str:
+    """Where the embedded graph lies."""
+    return str(settings.home / "graph.db")
+
+
+def receivers(settings: Settings) -> list[Receiver]:
+    """Who gets the events: the graph, and the user's own OpenLineage configuration when there is one.
+
+    With the ``sagemaker`` keeper, which this version does not have yet, events for the graph stay in the spool.
+    """
+    from lineage_flows.delivery import GraphReceiver, openlineage_receiver
+    from lineage_flows.graph import open_embedded
+
+    found: list[Receiver] = []
+    if settings.keeper == "embedded":
+        found.append(GraphReceiver(lambda: open_embedded(graph_path(settings))))
+    configured = openlineage_receiver()
+    if configured is not None:
+        found.append(configured)
+    return found
+
+
+def active() -> Runtime | None:
+    """The runtime of this process, when capture is on."""
+    return _active
+
+
+def start(settings: Settings | None = None, *, interceptor: Interceptor | None = None) -> Runtime | None:
+    """Turn capture on in this process; a second call changes nothing.
+
+    Args:
+        settings: checked settings; read from environment and pyproject.toml when None.
+        interceptor: given by a replay's child process only.
+
+    Returns:
+        The runtime; None when capture is ``off`` everywhere, or when it cannot start and ``strict`` is off (said in one log line).
+
+    Raises:
+        LineageError: capture cannot start, and ``strict`` is on or this is a replay.
+    """
+    global _active  # noqa: PLW0603 - one process has one engine to wrap, so one runtime
+    with _lock:
+        if _active is not None:
+            return _active
+        if _declined:
+            return None
+        strict = interceptor is not None or os.environ.get("LINEAGE_FLOWS_STRICT", "").lower() in {
+            "1",
+            "true",
+            "yes",
+            "on",
+        }
+        try:
+            settings = settings or load_settings()
+            strict = strict or settings.strict
+            if settings.level == "off" and not settings.levels:
+                return None
+            runtime = Runtime(settings, interceptor=interceptor)
+            runtime.install()
+        except LineageError as error:
+            if strict:
+                raise
+            _log.warning("lineage: capture is off: %s", error)
+            return None
+        _active = runtime
+        return runtime
+
+
+def stop() -> None:
+    """Turn capture off in this process: Prefect's own methods are put back, what is in the spool stays there."""
+    global _active
+    with _lock:
+        runtime, _active = _active, None
+        if runtime is None:
+            return
+        from lineage_flows.capture import engine
+
+        engine.uninstall()
+        if runtime._courier is not None:
+            runtime._courier.stop(timeout=1.0)
+        runtime.spool.close()
+
+
+def prepare() -> None:
+    """Turn capture on as soon as Prefect's engine is imported, and not before: start-up stays light.
+
+    Called by the plugin at the end of ``import prefect``, and by ``import lineage_flows``.
+    """
+    global _prepared  # noqa: PLW0603 - import hooks cannot be taken back, so they are registered once
+    if _prepared:
+        return
+    _prepared = True
+    import wrapt
+
+    for module in _ENGINES:
+        wrapt.register_post_import_hook(_engine_imported, module)
+
+
+def decline() -> None:
+    """Never turn capture on in this process: it looks at lineage, and is none (the command line, a receiver)."""
+    global _declined  # noqa: PLW0603 - a fact of the process
+    _declined = True
+
+
+def _engine_imported(module: ModuleType) -> None:
+    """Start once neither engine is half imported: each imports the other's neighbours, and only whole classes can be wrapped."""
+    others = (sys.modules.get(name) for name in _ENGINES if name != module.__name__)
+    if not any(other is not None and getattr(other.__spec__, "_initializing", False) for other in others):
+        start()
