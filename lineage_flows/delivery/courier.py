@@ -1,0 +1,309 @@
+"""The courier: carries spooled events to the receivers, at least once and in order, while the flow goes on.
+
+Knows routes and when to try; must not know what a receiver does. One daemon thread a receiver, so that a slow or silent one holds
+back neither the flow nor another receiver; across processes, one courier a receiver at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lineage_flows.delivery.forks import guard_forks
+from lineage_flows.delivery.receivers import Receiver
+from lineage_flows.delivery.route import Outcome, Route
+from lineage_flows.delivery.spool import Spool
+
+__all__ = ["Courier", "DeliveryReport", "ReceiverReport", "deliver_once"]
+
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 30.0
+"""Seconds between tries of a receiver that fails: the first pause, doubled each time, and the longest."""
+
+GIVE_UP_AFTER = 3
+"""Failures in a row after which ``flush`` no longer waits for a receiver."""
+
+_LINGER = 0.2
+"""Seconds from being woken to delivering: events come in bunches, and a batch costs little more than one of them."""
+_FIRST_IDLE, _LONGEST_IDLE = 0.25, 2.0
+"""Seconds between looks into the spool when nobody wakes the courier, as other processes do not."""
+_BUSY, _HURRIED_BUSY = 0.25, 0.02
+_STOPPING_SECONDS = 1.0
+_GLANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverReport:
+    """What became of one receiver's backlog. ``parked`` are in all that it refuses; ``error`` says why something is left."""
+
+    name: str
+    delivered: int
+    parked: int
+    left: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """What a delivery did, a receiver each."""
+
+    receivers: tuple[ReceiverReport, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left."""
+        return all(receiver.left == 0 for receiver in self.receivers)
+
+
+class Courier:
+    """Delivers in the background from ``start`` until the process ends.
+
+    Args:
+        spool: what is to be delivered.
+        receivers: who gets it.
+        home: folder of the lock files by which couriers of several processes take turns.
+    """
+
+    def __init__(self, spool: Spool, receivers: Sequence[Receiver], home: Path) -> None:
+        self._spool = spool
+        self._carriers = [_Carrier(spool, receiver, home) for receiver in receivers]
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The receivers' routes, for what they have delivered and why they fail."""
+        return tuple(carrier.route for carrier in self._carriers)
+
+    def start(self) -> None:
+        """Start the threads that are not running. They are daemons: a process that must end does not wait for a receiver."""
+        for carrier in self._carriers:
+            carrier.start()
+
+    def wake(self) -> None:
+        """Say that there is something to deliver, soon. Costs next to nothing, so that it can be called for each event."""
+        for carrier in self._carriers:
+            carrier.wake()
+
+    def flush(self, timeout: float, receivers: Iterable[str] | None = None) -> bool:
+        """Wait until the named receivers (by default all) have everything that was accepted before this call.
+
+        A receiver that goes on failing is tried a few times and then not waited for: it has an outage, and the caller a flow.
+
+        Args:
+            timeout: seconds to wait at most.
+            receivers: names; one that this courier does not serve is not waited for.
+
+        Returns:
+            Whether they have; what was parked for a receiver does not count.
+
+        Raises:
+            DeliveryError: the spool cannot be read.
+        """
+        names = None if receivers is None else set(receivers)
+        deadline = time.monotonic() + timeout
+        last = self._spool.last()
+        waited = [carrier for carrier in self._carriers if names is None or carrier.route.name in names]
+        self.start()
+        for carrier in waited:
+            carrier.hurry()
+        try:
+            done = [
+                carrier.wait_for(last, deadline) for carrier in waited
+            ]  # each is waited for, whatever became of others
+            return all(done)
+        finally:
+            for carrier in waited:
+                carrier.take_time()
+
+    def stop(self, timeout: float) -> bool:
+        """Ask the threads to end after the batch they are at, and wait for them.
+
+        Args:
+            timeout: seconds to wait at most, in all.
+
+        Returns:
+            Whether all have ended; one that waits for a silent receiver is left alone, and ends with the process.
+        """
+        for carrier in self._carriers:
+            carrier.stop()
+        deadline = time.monotonic() + timeout
+        ended = [carrier.join(deadline) for carrier in self._carriers]
+        return all(ended)
+
+
+def deliver_once(
+    spool: Spool,
+    receivers: Sequence[Receiver],
+    home: Path,
+    *,
+    timeout: float = 60.0,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> DeliveryReport:
+    """Deliver what is in the spool now, to all receivers at the same time, and say what became of it.
+
+    What was parked is offered once more first.
+
+    Args:
+        spool: what is to be delivered.
+        receivers: who gets it.
+        home: folder of the lock files.
+        timeout: seconds at most; a receiver that fails is tried again a few times.
+        on_progress: called in this thread with receiver, how many events are done, and how many there were.
+
+    Raises:
+        DeliveryError: the spool cannot be read.
+    """
+    deadline = time.monotonic() + timeout
+    last = spool.last()
+    carriers = [_Carrier(spool, receiver, home, retry_parked=True) for receiver in receivers]
+    names = [receiver.name for receiver in receivers]
+    totals = {name: spool.backlog(name, last) + len(spool.parked(name)) for name in names}
+    for carrier in carriers:
+        carrier.hurry()
+        carrier.start()
+    waiting = list(carriers)
+    while waiting and time.monotonic() < deadline:
+        for carrier in list(waiting):
+            carrier.pause(min(deadline - time.monotonic(), _GLANCE))
+            if carrier.given_up or (carrier.tried and carrier.route.has_until(last)):
+                waiting.remove(carrier)
+            if on_progress is not None:
+                route = carrier.route
+                on_progress(route.name, min(route.delivered + route.parked, totals[route.name]), totals[route.name])
+    for carrier in carriers:
+        carrier.stop()
+    for carrier in carriers:
+        carrier.join(time.monotonic() + _STOPPING_SECONDS)
+    return DeliveryReport(tuple(_report(spool, carrier.route, last) for carrier in carriers))
+
+
+def _report(spool: Spool, route: Route, last: int) -> ReceiverReport:
+    left = spool.backlog(route.name, last)
+    error = route.error or ("it did not answer in time" if left else None)
+    return ReceiverReport(route.name, route.delivered, len(spool.parked(route.name)), left, error if left else None)
+
+
+class _Carrier:
+    """The thread of a route: tries when something may be waiting, and pauses longer and longer when that is in vain."""
+
+    def __init__(self, spool: Spool, receiver: Receiver, home: Path, *, retry_parked: bool = False) -> None:
+        self.route = Route(spool, receiver, home, on_progress=self._progress)
+        self._retry_parked = retry_parked
+        self._begin()
+        guard_forks(self)
+
+    def _begin(self) -> None:
+        self._condition = threading.Condition()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._woken = False
+        self._hurried = 0
+        self.tried = False
+        """Whether it was tried since someone hurried."""
+        self._pause = 0.0
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the receiver has failed so often since someone hurried that it is not worth waiting for."""
+        return self.tried and self.route.failures >= GIVE_UP_AFTER
+
+    def start(self) -> None:
+        with self._condition:
+            if self._thread is not None and self._thread.is_alive() and not self._stopping.is_set():
+                return
+            # An event of its own for each thread, so that one that was asked to stop, and hangs, stays asked.
+            self._stopping = threading.Event()
+            name = f"lineage-flows-courier-{self.route.name}"
+            self._thread = threading.Thread(target=self._run, args=(self._stopping,), name=name, daemon=True)
+            self._thread.start()
+
+    def wake(self) -> None:
+        if not self._woken:
+            with self._condition:
+                self._woken = True
+                self._condition.notify_all()
+
+    def hurry(self) -> None:
+        with self._condition:
+            self._hurried += 1
+            self.tried = False
+            self._pause = 0.0
+            self._woken = True
+            self._condition.notify_all()
+
+    def take_time(self) -> None:
+        with self._condition:
+            self._hurried -= 1
+
+    def stop(self) -> None:
+        with self._condition:
+            self._stopping.set()
+            self._condition.notify_all()
+
+    def join(self, deadline: float) -> bool:
+        thread = self._thread
+        if thread is not None:
+            thread.join(max(deadline - time.monotonic(), 0.0))
+        return thread is None or not thread.is_alive()
+
+    def wait_for(self, seq: int, deadline: float) -> bool:
+        """Wait until the receiver has everything up to ``seq``, another process's courier included, or is given up."""
+        while not self.route.has_until(seq):
+            left = deadline - time.monotonic()
+            if left <= 0 or self.given_up:
+                return False
+            self.pause(min(left, _GLANCE))
+        return True
+
+    def pause(self, seconds: float) -> None:
+        """Sleep until there is progress, at most so long: that of another process is not told here."""
+        with self._condition:
+            self._condition.wait(max(seconds, 0.0))
+
+    def before_fork(self) -> None:
+        """See ``ForkSafe``."""
+
+    def after_fork_in_parent(self) -> None:
+        """See ``ForkSafe``."""
+
+    def after_fork_in_child(self) -> None:
+        """The thread did not come along, and its locks are in whatever state it left them."""
+        self._begin()
+
+    def _run(self, stopping: threading.Event) -> None:
+        if self._retry_parked:
+            self.route.retry_parked(stopping)
+        while not stopping.is_set():
+            self._woken = False  # before looking: what is accepted from here on wakes again
+            outcome = self.route.attempt(stopping)
+            self._sleep(outcome, stopping)
+        self.route.close()
+
+    def _sleep(self, outcome: Outcome, stopping: threading.Event) -> None:
+        with self._condition:
+            self.tried = True
+            self._pause = self._next_pause(outcome)
+            self._condition.notify_all()
+            # While a receiver fails, only someone who hurries (and has reset the pause) is a reason to try sooner.
+            failing = outcome == "failed"
+            self._condition.wait_for(
+                lambda: stopping.is_set() or self._pause == 0.0 or (self._woken and not failing), self._pause
+            )
+            if self._woken and not failing and not self._hurried:
+                self._pause = _FIRST_IDLE
+                self._condition.wait_for(lambda: stopping.is_set() or self._hurried > 0, _LINGER)
+
+    def _next_pause(self, outcome: Outcome) -> float:
+        if outcome == "failed":
+            return min(FIRST_DELAY * 2.0 ** min(self.route.failures - 1, 16), LONGEST_DELAY)
+        if outcome == "busy":
+            return _HURRIED_BUSY if self._hurried else _BUSY
+        if outcome == "delivered":
+            return _FIRST_IDLE
+        return min(max(self._pause * 2, _FIRST_IDLE), _LONGEST_IDLE)
+
+    def _progress(self) -> None:
+        with self._condition:
+            self._condition.notify_all()

@@ -1,0 +1,128 @@
+"""Who gets the events: the protocol of a receiver, and the receiver that is the lineage graph.
+
+Knows events and the graph's projection; must not know the spool.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from lineage_flows.delivery.forks import guard_forks
+from lineage_flows.errors import DeliveryError, EventError, LineageError
+from lineage_flows.events import Event
+
+if TYPE_CHECKING:
+    from lineage_flows.graph.keeper import Keeper
+
+__all__ = ["GRAPH", "GraphReceiver", "Receiver"]
+
+GRAPH = "graph"
+"""Name of the receiver that writes into the graph."""
+
+_MISTAKES = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError, AssertionError)
+"""What code raises that met an event it was not written for: trying again would not help."""
+
+_FORK_WAIT_SECONDS = 5.0
+
+
+class Receiver(Protocol):
+    """Takes events in order of acceptance. Being given one again, after a crash in between, must change nothing for it.
+
+    Attributes:
+        name: stable: what a receiver has is kept under it.
+        batch: the most events it is given at once. A receiver that cannot take several as one gets one at a time, so that a
+            failure does not repeat those before it.
+    """
+
+    name: str
+    batch: int
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Take all of them, or raise and have taken none for good.
+
+        Raises:
+            EventError: one of the events can never be taken.
+            LineageError: they cannot be taken now.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; ``receive`` may be called again and takes them up anew."""
+        ...
+
+
+class GraphReceiver:
+    """Projects events into a graph, a batch in one transaction.
+
+    Args:
+        open_keeper: opens the graph; called in the courier's thread, and again after a failure and after a fork.
+    """
+
+    name = GRAPH
+    batch = 200
+
+    def __init__(self, open_keeper: Callable[[], Keeper]) -> None:
+        self._open_keeper = open_keeper
+        self._keeper: Keeper | None = None
+        self._lock = threading.Lock()
+        self._held = False
+        guard_forks(self)
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Project a batch.
+
+        Raises:
+            EventError: one of them is malformed and will always be.
+            DeliveryError: the graph cannot be written now.
+        """
+        from lineage_flows.graph.project import project
+
+        with self._lock:
+            try:
+                if self._keeper is None:
+                    self._keeper = self._open_keeper()
+                project(events, self._keeper)
+            except EventError:
+                raise
+            except LineageError as error:
+                self._drop()
+                raise DeliveryError(
+                    "the lineage graph cannot take events now", why=str(error), fix=error.fix
+                ) from error
+            except _MISTAKES as error:
+                self._drop()
+                raise EventError(
+                    "the lineage graph cannot take an event",
+                    why=f"{type(error).__name__}: {error}",
+                    fix="report it, with the event; `lineage-flows deliver` offers it again after an upgrade",
+                ) from error
+            except BaseException:
+                self._drop()
+                raise
+
+    def close(self) -> None:
+        """Close the graph."""
+        with self._lock:
+            self._drop()
+
+    def before_fork(self) -> None:
+        """See ``ForkSafe``."""
+        self._held = self._lock.acquire(timeout=_FORK_WAIT_SECONDS)
+        if self._held:
+            self._drop()
+
+    def after_fork_in_parent(self) -> None:
+        """See ``ForkSafe``."""
+        if self._held:
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """See ``ForkSafe``."""
+        self._keeper, self._lock = None, threading.Lock()
+
+    def _drop(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.close()
