@@ -1,0 +1,139 @@
+"""What a replay puts in front of capture: restores random states, substitutes steps, and compares when the flow has ended.
+
+Knows records, the store and the comparison; must not know Prefect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture import randomness
+from lineage_flows.capture.intercept import StepStart, Substitute
+from lineage_flows.compare import Change, Folders, Judge, compare_steps
+from lineage_flows.compare.difference import environment_difference
+from lineage_flows.compare.sources import python_sources, read_folder, read_tree
+from lineage_flows.content import load_value
+from lineage_flows.errors import LineageError
+from lineage_flows.records import FlowRecord, RandomStates, ReplayOutcome, RunRecord
+from lineage_flows.replay.matching import Matcher, started_alone
+
+if TYPE_CHECKING:
+    from lineage_flows.compare.calls import Sources
+    from lineage_flows.content import Store
+    from lineage_flows.replay.spec import ChildSpec
+
+__all__ = ["ReplayInterceptor"]
+
+
+class ReplayInterceptor:
+    """The replay's side of capture, in the child process; see the protocol ``Interceptor``."""
+
+    def __init__(self, spec: ChildSpec, store: Store) -> None:
+        self.info = spec.info
+        self.strip = spec.folders.workspace
+        self.outcome: ReplayOutcome | None = None
+        self.environment: tuple[Change, ...] = ()
+        self.failure: LineageError | None = None
+        self._spec = spec
+        self._store = store
+        self._matcher = Matcher(spec.record)
+        self._alone = started_alone(spec.record)
+
+    def original_path(self, path: str) -> str:
+        """The name a file of the workspace had in the original run; any other path unchanged."""
+        if path == self.strip or path.startswith(self.strip + "/"):
+            return path[len(self.strip) :] or "/"
+        return path
+
+    def before_flow(self, record: FlowRecord) -> None:
+        """Give the root flow the random states it started with."""
+        with self._remembering():
+            self._restore(self._spec.record.flow.random)
+
+    def before_step(self, step: StepStart) -> Substitute | None:
+        """Give the step the random states it started with; or the result it had, when it cannot be executed again."""
+        original = self._matcher.match(
+            step.run_id,
+            task=step.task_name,
+            flow=step.flow_name,
+            flow_run_id=step.flow_run_id,
+            root_run_id=step.root_run_id,
+            inputs=step.inputs,
+        )
+        self._tell(step.task_name)
+        if original is None:
+            return None
+        blob = self._spec.substitutes.get(original.run_id)
+        with self._remembering():
+            if blob is not None:
+                # The pickle's hash is in the run record, whose own hash is on the graph; the user asked for this replay.
+                return Substitute(load_value(self._store.get(blob.digest), blob.format, trust_pickle=True))
+            self._restore(original.random, alone=original.run_id in self._alone)
+        return None
+
+    def conclude(self, record: RunRecord) -> ReplayOutcome:
+        """Compare the replay with its original."""
+        original = self._spec.record
+        folders = Folders.of(original)
+        self.environment = environment_difference(original, record, self._store.get)
+        found = compare_steps(
+            original,
+            record,
+            Judge(
+                folders,
+                replace(folders, strip=self.strip),
+                read=self._store.get,
+                trust_pickle=True,
+            ),
+            sources=self._sources(),
+            environment=self.environment,
+        )
+        self.outcome = ReplayOutcome(
+            run_id=original.flow.run_id,
+            replay_run_id=record.flow.run_id,
+            verdict=found.verdict,
+            steps=found.steps,
+            result=found.result,
+            first_divergence=found.first_divergence,
+            notes=(*self._spec.notes, *found.notes),
+        )
+        return self.outcome
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """An error here fails the step, but it is the replay that could not be done: not the flow's own behaviour."""
+        try:
+            yield
+        except LineageError as error:
+            self.failure = self.failure or error
+            raise
+
+    def _restore(self, states: RandomStates | None, *, alone: bool = True) -> None:
+        """Set the generators as they were and feed the entropy; of a step that others ran beside, only what is its own."""
+        if states is None:
+            return
+        own = states if alone else states.model_copy(update={"python": None, "numpy": None, "torch": None})
+        randomness.restore(own, self._store.get)
+
+    def _sources(self) -> tuple[Sources | None, Sources | None]:
+        """The files of both runs, when other code was executed; otherwise the code is the same by construction."""
+        code = self._spec.record.flow.code
+        if not self._spec.code_replaced or code is None:
+            return None, None
+        old = read_tree(code, self._store.get)
+        new = read_folder(f"{self.strip}{self._spec.code_root}")
+        return (None if old is None else python_sources(old)), python_sources(new)
+
+    def _tell(self, task: str) -> None:
+        """Say that a step starts; the parent may have lost interest."""
+        if self._spec.progress < 0:
+            return
+        try:
+            os.write(self._spec.progress, json.dumps(task).encode() + b"\n")
+        except OSError:
+            return

@@ -1,0 +1,138 @@
+"""Replays a run: plan, workspace, a process of its own, report; nothing is left behind whatever happens.
+
+Knows the parts of a replay and their order; must not know what a step is compared by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lineage_flows.errors as errors_module
+from lineage_flows.errors import LineageError, ReplayError
+from lineage_flows.records import Environment, ReplayInfo, RunRecord
+from lineage_flows.replay.find import find_record
+from lineage_flows.replay.plan import Plan, make_plan
+from lineage_flows.replay.process import Pipes, child_environment, execute, requested_by
+from lineage_flows.replay.report import ChildResult, Failure, ReplayReport
+from lineage_flows.replay.spec import ChildSpec, Folders
+from lineage_flows.replay.workspace import Workspace, code_root, places
+from lineage_flows.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lineage_flows.content import Store
+
+__all__ = ["replay_run"]
+
+OnProgress = Callable[[str, int, int], None]
+
+
+def replay_run(
+    reference: str,
+    *,
+    settings: Settings | None = None,
+    code_path: Path | None = None,
+    keep: bool = False,
+    timeout: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> ReplayReport:
+    """Execute a run again from what lineage recorded alone, and compare every step.
+
+    Args:
+        reference: run id, unique prefix of one, or run name.
+        settings: where graph and blobs lie; read from environment and pyproject.toml when None.
+        code_path: a folder whose code is executed in place of the captured code, everything else as captured.
+        keep: leave the workspace where it is, for looking into it; the report names it.
+        timeout: seconds after which the replay is stopped; None waits as long as it takes.
+        on_progress: called with the name of the step that starts now ("" at the beginning and the end), how many steps have
+            started before it, and how many the original had.
+
+    Returns:
+        The report; its verdict may be ``different``.
+
+    Raises:
+        UnknownReferenceError: nothing is called so; AmbiguousReferenceError: more than one run is.
+        ReplayError: the run cannot be replayed (never finished, captured at too low a level, code not restorable), or the
+            replay was stopped or died.
+        ContentError: a blob is missing or altered; nothing was executed.
+        LineageError: any other reason why it could not be done. Nothing half made is left in any case.
+    """
+    from lineage_flows.content import open_store
+
+    settings = settings or load_settings()
+    store = open_store(settings.blobs_url)
+    record, notes = find_record(reference, settings, store)
+    plan = make_plan(record, store, code_path=code_path.absolute() if code_path else None, notes=notes)
+    _verify(plan, store)
+    with Workspace(keep=keep) as workspace:
+        workspace.build(plan, store)
+        with Pipes() as pipes:
+            spec = _spec(plan, workspace, pipes, settings, store)
+            environment = child_environment(record, _recorded(record, store), settings, workspace)
+            result = execute(spec, pipes, workspace, environment, timeout=timeout, on_progress=on_progress or _silent)
+        return _report(result, record, workspace if keep else None)
+
+
+def _spec(plan: Plan, workspace: Workspace, pipes: Pipes, settings: Settings, store: Store) -> ChildSpec:
+    record = plan.record
+    return ChildSpec(
+        record=record,
+        base=str(workspace.base),
+        folders=Folders.of(places(plan, workspace, settings, store.url)),
+        substitutes=plan.substitutes,
+        code_replaced=plan.code_path is not None,
+        code_root=code_root(record),
+        info=ReplayInfo(replay_of=record.flow.run_id, requested_by=requested_by(), workspace=str(workspace.root)),
+        notes=plan.notes,
+        alive=pipes.alive,
+        progress=pipes.progress,
+    )
+
+
+def _recorded(record: RunRecord, store: Store) -> Environment | None:
+    """The environment of the original; a replay can do without, and says so in what differs."""
+    ref = record.flow.environment
+    if ref is None or ref.blob is None:
+        return None
+    return Environment.model_validate_json(store.get(ref.blob.digest))
+
+
+def _verify(plan: Plan, store: Store) -> None:
+    """Read every blob that is not laid out as a file: one that was altered is found before anything runs."""
+    laid_out = {blob.digest for blob in plan.files.values()}
+    for digest in plan.blobs:
+        if digest not in laid_out:
+            store.get(digest)
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """Nobody wants to know."""
+
+
+def _report(result: ChildResult, record: RunRecord, kept: Workspace | None) -> ReplayReport:
+    outcome = result.outcome
+    if outcome is None:
+        raise _raised(result.failure or Failure(kind="ReplayError", what="the replay left no outcome"))
+    return ReplayReport(
+        run_id=record.flow.run_id,
+        run_name=record.flow.run_name,
+        flow=record.flow.flow_name,
+        replay_run_id=outcome.replay_run_id,
+        verdict=outcome.verdict,
+        steps=outcome.steps,
+        result=outcome.result,
+        first_divergence=outcome.first_divergence,
+        notes=outcome.notes,
+        environment=result.environment,
+        workspace=str(kept.root) if kept is not None else None,
+    )
+
+
+def _raised(failure: Failure) -> LineageError:
+    """The child's error, of the class it had where that takes no more than what, why and fix."""
+    kind = getattr(errors_module, failure.kind, ReplayError)
+    if kind.__init__ is not LineageError.__init__:
+        kind = ReplayError
+    error: LineageError = kind(failure.what, why=failure.why, fix=failure.fix)
+    return error

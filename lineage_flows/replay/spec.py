@@ -1,0 +1,76 @@
+"""What the parent tells the process that executes a replay: one JSON file.
+
+Knows records only.
+"""
+
+from __future__ import annotations
+
+from lineage_flows.records import BlobRef, Frozen, ReplayInfo, RunRecord
+from lineage_flows.replay.redirect import Places
+
+__all__ = ["ChildSpec", "Folders"]
+
+
+class Folders(Frozen):
+    """``Places`` in a form that JSON holds; see there."""
+
+    workspace: str
+    roots: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, places: Places) -> Folders:
+        """The folders of a redirector, in a stable order."""
+        return cls(
+            workspace=places.workspace,
+            roots=places.roots,
+            known=tuple(sorted(places.known)),
+            listed=tuple(sorted(places.listed)),
+            readable=places.readable,
+            writable=places.writable,
+            assumed=tuple(sorted(places.assumed)),
+        )
+
+    def places(self) -> Places:
+        """The same for a redirector."""
+        return Places(
+            workspace=self.workspace,
+            roots=self.roots,
+            known=frozenset(self.known),
+            listed=frozenset(self.listed),
+            readable=self.readable,
+            writable=self.writable,
+            assumed=frozenset(self.assumed),
+        )
+
+
+class ChildSpec(Frozen):
+    """All that the child needs besides the store and its environment.
+
+    Attributes:
+        record: the run to execute again.
+        base: the replay's own folder, in which ``result.json`` is left.
+        folders: what the folders of the original mean here.
+        substitutes: steps whose captured result is used: run id of the original -> its output.
+        code_replaced: whether other code than the captured one is executed.
+        code_root: the folder, in the original's names, that the source tree stands in.
+        info: recorded on the replay's flow run.
+        notes: passed on into the outcome.
+        alive: descriptor of a pipe the parent holds open as long as it lives.
+        progress: descriptor the child writes the names of starting steps to.
+    """
+
+    record: RunRecord
+    base: str
+    folders: Folders
+    substitutes: dict[str, BlobRef]
+    code_replaced: bool = False
+    code_root: str
+    info: ReplayInfo
+    notes: tuple[str, ...] = ()
+    alive: int
+    progress: int
