@@ -1,0 +1,206 @@
+"""What was recorded, to ask questions of: runs, their records, where a thing comes from, what came of it, how two runs differ.
+
+Knows graph, records, store and comparison; read only. Nothing here knows Prefect: a run is asked about without a server.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from lineage_flows.compare.changes import RunDifference
+from lineage_flows.errors import GraphError, KeeperUnavailableError
+from lineage_flows.graph.embedded import open_embedded
+from lineage_flows.graph.model import Entity
+from lineage_flows.graph.query import Path as LineagePath
+from lineage_flows.graph.query import Walk, WalkEdge, WalkNode
+from lineage_flows.graph.runs import RunKind, RunSummary, run_summary
+from lineage_flows.records import RunRecord, read_run_record
+from lineage_flows.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lineage_flows.content.store import Store
+    from lineage_flows.graph.keeper import Keeper
+
+__all__ = [
+    "Entity",
+    "Lineage",
+    "LineagePath",
+    "RunDifference",
+    "RunKind",
+    "RunRecord",
+    "RunSummary",
+    "Walk",
+    "WalkEdge",
+    "WalkNode",
+    "lineage",
+]
+
+
+def lineage(settings: Settings | None = None) -> Lineage:
+    """Open what was recorded, to ask questions of it; nothing is written, and a home without a graph reads as empty.
+
+    Args:
+        settings: where to look; read from ``LINEAGE_FLOWS_*`` and pyproject.toml when None.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        KeeperUnavailableError: the graph cannot be opened, or the keeper is one that this version does not have.
+    """
+    settings = settings or load_settings()
+    if settings.keeper != "embedded":
+        raise KeeperUnavailableError(
+            f"the keeper {settings.keeper!r} cannot be opened",
+            why="this version keeps lineage in the embedded graph; events for another keeper wait in the spool",
+            fix="set LINEAGE_FLOWS_KEEPER=embedded and run `lineage-flows deliver`",
+        )
+    return Lineage(open_embedded(settings.home / "graph.db", read_only=True), settings)
+
+
+class Lineage:
+    """A graph and the blobs it names, open for questions. Safe for threads; close it, or use it in a ``with`` statement.
+
+    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, or ``commit:SHA``. Wherever one is
+    taken, ``UnknownReferenceError`` says that it means nothing in the graph, ``AmbiguousReferenceError`` that it means more than
+    one thing, and ``GraphError`` that the graph cannot be read.
+    """
+
+    def __init__(self, keeper: Keeper, settings: Settings) -> None:
+        self._keeper = keeper
+        self._settings = settings
+        self._opened_store: Store | None = None
+
+    def __enter__(self) -> Lineage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the graph back; nothing can be asked any more."""
+        self._keeper.close()
+
+    def runs(
+        self,
+        limit: int | None = None,
+        *,
+        flow: str | None = None,
+        kind: RunKind | None = None,
+        subflows: bool = False,
+    ) -> list[RunSummary]:
+        """The runs that were captured, newest first.
+
+        Args:
+            limit: at most so many.
+            flow: only runs of this flow.
+            kind: only runs, or only replays.
+            subflows: also flow runs that another run started.
+        """
+        from lineage_flows.graph.runs import runs
+
+        return runs(self._keeper, limit=limit, flow=flow, kind=kind, subflows=subflows)
+
+    def run(self, reference: str) -> RunSummary:
+        """The one flow run or replay that a reference means."""
+        from lineage_flows.graph.reference import resolve_run
+
+        return run_summary(resolve_run(self._keeper, reference))
+
+    def record(self, reference: str) -> RunRecord:
+        """The run record of a run: everything that was captured of it, with its steps in order.
+
+        Raises:
+            GraphError: the run has none: it has not ended, was killed, or is a subflow (whose steps are in the root's record).
+            BlobMissingError, BlobAlteredError: the store does not hold it, or not as it was.
+            RecordFormatError: it was written by a later version, or is no run record.
+        """
+        summary = self.run(reference)
+        if summary.record_digest is None:
+            raise _no_record(summary)
+        return read_run_record(self.read(summary.record_digest))
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a blob (``sha256:<hex>``), verified.
+
+        Raises:
+            BlobMissingError, BlobAlteredError: the store does not hold it, or not as it was.
+        """
+        return self._store().get(digest)
+
+    def resolve(self, reference: str) -> tuple[Entity, ...]:
+        """What a reference means: one entity, or for ``commit:SHA`` every run of that commit."""
+        from lineage_flows.graph.reference import resolve
+
+        return resolve(self._keeper, reference)
+
+    def upstream(self, reference: str, depth: int | None = None) -> Walk:
+        """Everything that a thing was made from: data, values, steps, code, environment. A run stands for all it gave out.
+
+        Args:
+            reference: what to start from.
+            depth: follow at most so many edges; None follows all.
+        """
+        from lineage_flows.graph.query import upstream
+
+        return upstream(self._keeper, self._one(reference), depth)
+
+    def downstream(self, reference: str, depth: int | None = None) -> Walk:
+        """Everything that was made from a thing. A run stands for all it gave out.
+
+        Args:
+            reference: what to start from.
+            depth: follow at most so many edges; None follows all.
+        """
+        from lineage_flows.graph.query import downstream
+
+        return downstream(self._keeper, self._one(reference), depth)
+
+    def path(self, a: str, b: str) -> LineagePath:
+        """The shortest way that data took between two things, whichever came first; empty when there is none."""
+        from lineage_flows.graph.query import path
+
+        return path(self._keeper, self._one(a), self._one(b))
+
+    def search(self, text: str, limit: int | None = None) -> list[Entity]:
+        """Entities whose name, URI, type or properties hold every word of a text, letter case aside; newest first."""
+        from lineage_flows.graph.query import search
+
+        return search(self._keeper, text, limit=limit)
+
+    def diff(self, a: str, b: str) -> RunDifference:
+        """All that differs between two runs; what is no longer in the store is compared by fingerprint alone.
+
+        Raises:
+            LineageError: see ``record``, for either run.
+        """
+        from lineage_flows.compare import compare_runs
+
+        return compare_runs(self.record(a), self.record(b), read=self.read)
+
+    def _one(self, reference: str) -> str:
+        from lineage_flows.graph.reference import resolve_one
+
+        return resolve_one(self._keeper, reference).arn
+
+    def _store(self) -> Store:
+        if self._opened_store is None:
+            from lineage_flows.content import open_store
+
+            self._opened_store = open_store(self._settings.blobs_url)
+        return self._opened_store
+
+
+def _no_record(summary: RunSummary) -> GraphError:
+    name = f"run {summary.run_id} ({summary.flow} / {summary.name})"
+    if summary.root_run_id != summary.run_id:
+        why = f"it is a subflow, and in the record of {summary.root_run_id}"
+        return GraphError(f"{name} has no run record of its own", why=why, fix="ask about that run")
+    ended = summary.ended is not None
+    why = (
+        "it ended without one, as a run does whose capture failed"
+        if ended
+        else "it has not ended, or its process was killed"
+    )
+    return GraphError(f"{name} has no run record", why=why, fix="see it with `lineage-flows show`")

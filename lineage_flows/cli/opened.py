@@ -1,0 +1,39 @@
+"""Settings and graph as a verb asks for them.
+
+Knows the public API; must not know the verbs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lineage_flows.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import typer
+
+    from lineage_flows.api import Lineage
+
+__all__ = ["chosen_settings", "opened"]
+
+
+def chosen_settings(context: typer.Context) -> Settings:
+    """The settings of this call: environment and pyproject.toml, and ``--home`` over both.
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    home = context.obj
+    return load_settings(home=home) if isinstance(home, Path) else load_settings()
+
+
+def opened(context: typer.Context) -> Lineage:
+    """The graph, open for questions; to be used in a ``with`` statement.
+
+    Raises:
+        LineageError: the settings are wrong, or the graph cannot be opened.
+    """
+    from lineage_flows import lineage
+
+    return lineage(chosen_settings(context))

@@ -1,0 +1,72 @@
+"""The verb ``replay``: executes a run again and says whether everything came out the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lineage_flows.cli.answer import DIFFERENT, DONE, Answer, AsJson, progress_bar
+from lineage_flows.cli.diff import steps_table
+from lineage_flows.cli.opened import chosen_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from lineage_flows.replay import ReplayReport
+
+__all__ = ["replay"]
+
+
+def replay(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="Run id or its start, or run name.", show_default=False)],
+    *,
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run the code of this folder in place of the captured code.",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder it runs in, to look into it.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> Answer:
+    """Execute a run again from what lineage recorded alone, and compare every step.
+
+    Exit code 0 when it is identical or equal within tolerance, 1 when it is different, 2 when it could not be done.
+    """
+    from lineage_flows.replay import replay_run
+
+    settings = chosen_settings(context)
+    with progress_bar("restoring") as on_progress:
+        report = replay_run(run, settings=settings, code_path=code, keep=keep, timeout=timeout, on_progress=on_progress)
+    return Answer(report, lambda: _shown(report), as_json, DIFFERENT if report.verdict == "different" else DONE)
+
+
+def _shown(report: ReplayReport) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    from lineage_flows.cli.tables import cell, facts, grid, heading, note, verdict
+
+    replayed = report.replay_run_id or ""
+    yield facts([("run", f"{report.flow} / {report.run_name} ({report.run_id})"), ("replay", replayed)])
+    yield Text()
+    yield steps_table(report.steps)
+    if report.environment:
+        yield heading("environment")
+        rows = [(change.name, str(change.old or "-"), str(change.new or "-")) for change in report.environment]
+        yield grid(("name", "then", "now"), rows)
+    yield from (note(text) for text in report.notes)
+    if report.workspace:
+        yield note(f"The folder it ran in is kept: {report.workspace}")
+    yield Text.assemble("\nresult of the flow: ", verdict(report.result))
+    yield cell(report.summary, "bold red" if report.verdict == "different" else "bold green")
