@@ -320,7 +320,10 @@ class StepRecord(Frozen):
 
 
 class FlowRecord(Frozen):
-    """One flow run, as far as it is known at the moment of the record (start, or end)."""
+    """One flow run, as far as it is known at the moment of the record (start, or end).
+
+    ``random`` is the state when the flow's function was called, ``module_random`` what its module was imported with.
+    """
 
     run_id: str
     root_run_id: str
@@ -347,6 +350,7 @@ class FlowRecord(Frozen):
     code: SourceTree | None = None
     environment: EnvironmentRef | None = None
     random: RandomStates | None = None
+    module_random: RandomStates | None = None
     error: ErrorRef | None = None
     replay: ReplayInfo | None = None
     capture_errors: tuple[str, ...] = ()

@@ -63,10 +63,19 @@ class Runtime:
 
         The fall-back sees less (no resolved inputs, no files, no failed attempts), and says so on every run.
         """
-        from lineage_flows.capture import engine, randomness, state_hooks
+        from lineage_flows.capture import audit, engine, files, io_adapters, randomness, state_hooks
+        from lineage_flows.capture.disk_cache import disk_cache
         from lineage_flows.capture.flows import FlowRecorder
         from lineage_flows.capture.steps import StepRecorder
 
+        strip = self.session.interceptor.strip if self.session.interceptor else None
+        files.configure(
+            ignored=[str(self.settings.home), *_prefect_home()],
+            observed=[] if strip is None else [strip],
+            cache=disk_cache(self.session.cache),
+        )
+        audit.install()
+        io_adapters.install()
         randomness.install()
         flows, steps = FlowRecorder(self.session), StepRecorder(self.session)
         try:
@@ -99,8 +108,19 @@ class Runtime:
             from lineage_flows.ui import publish
 
             boundary = self.session.boundary
+
+            def failed(error: BaseException) -> None:
+                boundary.report("writing the lineage artifact", error)
+
             with boundary.guard("writing the lineage artifact"):
-                publish(record, on_error=lambda error: boundary.report("writing the lineage artifact", error))
+                publish(record, on_error=failed)
+
+
+def _prefect_home() -> list[str]:
+    """Prefect's own folder, whose files (results, logs, its database) are not the flow's data."""
+    from prefect.settings import get_current_settings
+
+    return [str(get_current_settings().home)]
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -132,16 +152,13 @@ def receivers(settings: Settings) -> list[Receiver]:
 
     With the ``sagemaker`` keeper, which this version does not have yet, events for the graph stay in the spool.
     """
-    from lineage_flows.delivery import GraphReceiver, openlineage_receiver
-    from lineage_flows.graph import open_embedded
+    from lineage_flows.delivery import GraphReceiver, openlineage_receivers
+    from lineage_flows.graph.embedded import open_embedded
 
     found: list[Receiver] = []
     if settings.keeper == "embedded":
         found.append(GraphReceiver(lambda: open_embedded(graph_path(settings))))
-    configured = openlineage_receiver()
-    if configured is not None:
-        found.append(configured)
-    return found
+    return [*found, *openlineage_receivers()]
 
 
 def active() -> Runtime | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lineage_flows.capture import facts
+from lineage_flows.capture import facts, snapshot_gate
 from lineage_flows.capture.code import capture_source_tree
 from lineage_flows.capture.environment import capture_environment, environment_digest
+from lineage_flows.capture.hash_only import HashOnlyStore
 from lineage_flows.capture.live import Background
 from lineage_flows.records import DeploymentRef, EnvironmentRef, FlowRecord
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["gather"]
 
 
-def gather(session: Session, start: FlowRecord, fn: Callable[..., Any], flow_run: FlowRun) -> Future[Background]:
+def gather(session: Session, start: FlowRecord, flow_run: FlowRun) -> Future[Background]:
     """Start gathering in a thread of its own; the result is asked for at the end of the flow run.
 
     The thread is a daemon: a process that must end does not wait for it. It runs in a copy of the caller's context, so that
@@ -34,24 +34,31 @@ def gather(session: Session, start: FlowRecord, fn: Callable[..., Any], flow_run
     future: Future[Background] = Future()
     context = contextvars.copy_context()
 
+    gate = snapshot_gate.begin()
+
     def work() -> None:
         try:
-            future.set_result(context.run(_gather, session, start, fn, flow_run))
+            future.set_result(context.run(_gather, session, start, flow_run, gate))
         except BaseException as error:  # noqa: BLE001 - handed to the one who asks for the result
             future.set_exception(error)
+        finally:
+            snapshot_gate.end(gate)
 
     threading.Thread(target=work, name="lineage-flows-background", daemon=True).start()
     return future
 
 
-def _gather(session: Session, start: FlowRecord, fn: Callable[..., Any], flow_run: FlowRun) -> Background:
-    cache = session.settings.home / "cache"
-    code = None
-    if session.keeps(start.level):
-        code = capture_source_tree(
-            start.entry.path, store=session.store, size_cap=int(session.settings.code_size_cap), cache=cache
-        )
-    environment = capture_environment(session.settings.variables, cache=cache)
+def _gather(session: Session, start: FlowRecord, flow_run: FlowRun, gate: threading.Event) -> Background:
+    code = capture_source_tree(
+        start.entry.path,
+        store=session.store if session.keeps(start.level) else HashOnlyStore(),
+        size_cap=int(session.settings.code_size_cap),
+        cache=session.cache,
+    )
+    snapshot_gate.end(gate)
+    if not session.keeps(start.level):
+        code = code.model_copy(update={"blob": None, "modules": (), "note": f"not kept: the level is {start.level}"})
+    environment = capture_environment(session.settings.variables, cache=session.cache)
     digest = environment_digest(environment)
     blob = session.put(environment.model_dump_json().encode(), "json")
     return Background(

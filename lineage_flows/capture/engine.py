@@ -111,8 +111,8 @@ def _call_task_fn(original: Callable[..., Any], steps: StepRecorder) -> Callable
         step = steps.called(self, transaction)
         if step is None:
             return original(self, transaction)
+        substitute = steps.intercept(step)
         with steps.inside(step):
-            substitute = steps.intercept(step)
             if substitute is not None:
                 _commit(transaction)
                 self.handle_success(substitute.value, transaction=transaction)
@@ -128,8 +128,8 @@ def _call_task_fn_async(original: Callable[..., Any], steps: StepRecorder) -> Ca
         step = steps.called(self, transaction)
         if step is None:
             return await original(self, transaction)
+        substitute = steps.intercept(step)
         with steps.inside(step):
-            substitute = steps.intercept(step)
             if substitute is not None:
                 _commit(transaction)
                 await self.handle_success(substitute.value, transaction=transaction)

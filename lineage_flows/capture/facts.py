@@ -21,8 +21,7 @@ from lineage_flows.records import DeploymentRef, EntryPoint, ErrorRef, StepKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from prefect.client.schemas.objects import FlowRun, TaskRun
-    from prefect.states import State
+    from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 __all__ = [
     "deployment_of",
@@ -58,20 +57,14 @@ def step_kind(tags: Iterable[str]) -> StepKind:
 
 def upstream_runs(task_run: TaskRun) -> tuple[str, ...]:
     """Task runs that this one depends on, ``wait_for`` included, by Prefect's own tracking; sorted."""
-    ids = {
-        str(item.id)
-        for name, items in (task_run.task_inputs or {}).items()
-        if name != "__parents__"
-        for item in items
-        if getattr(item, "id", None) is not None
-    }
-    return tuple(sorted(ids))
+    inputs = task_run.task_inputs or {}
+    return tuple(sorted({run for name in inputs if name != "__parents__" for run in tracked_inputs(task_run, name)}))
 
 
 def tracked_inputs(task_run: TaskRun, parameter: str) -> tuple[str, ...]:
     """Runs that Prefect says a parameter's value came from."""
-    items: Mapping[str, Any] = task_run.task_inputs or {}
-    return tuple(str(item.id) for item in items.get(parameter, ()) if getattr(item, "id", None) is not None)
+    inputs: Mapping[str, Iterable[Any]] = task_run.task_inputs or {}
+    return tuple(str(item.id) for item in inputs.get(parameter, ()) if getattr(item, "id", None) is not None)
 
 
 def deployment_of(flow_run: FlowRun) -> DeploymentRef | None:
@@ -99,8 +92,8 @@ def stored_state(state: State[Any]) -> ErrorRef | None:
 
 def unwrap_result(value: object) -> object:
     """The value behind what a flow may return: futures and states stand for their results, one level of a container deep."""
+    from prefect.client.schemas.objects import State
     from prefect.futures import PrefectFuture
-    from prefect.states import State
 
     def one(item: object) -> object:
         if isinstance(item, PrefectFuture):

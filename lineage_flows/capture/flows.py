@@ -20,8 +20,7 @@ from lineage_flows.capture.run_record import assemble
 from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun
-    from prefect.states import State
+    from prefect.client.schemas.objects import FlowRun, State
 
     from lineage_flows.capture.session import Session
     from lineage_flows.events import EventKind
@@ -65,8 +64,6 @@ class FlowRecorder:
         flow = _flow_of(engine)
         if flow is None:
             return None
-        with self._boundary.guard("recording random states", flow.errors):
-            flow.random = randomness.snapshot(self._session.put if self._session.keeps(flow.start.level) else None)
         interceptor = self._session.interceptor
         if interceptor is not None and flow.is_root:
             interceptor.before_flow(flow.start)
@@ -75,9 +72,11 @@ class FlowRecorder:
     @contextmanager
     def inside(self, flow: LiveFlow) -> Iterator[None]:
         """The time in which the flow's function runs: what is touched here, outside any task, belongs to the flow run."""
+        with self._boundary.guard("recording random states", flow.errors):
+            flow.random = randomness.snapshot(self._session.put_json if self._session.keeps(flow.start.level) else None)
         token, outer_step = current_flow.set(flow), current_step.set(None)
         try:
-            with files.activate(flow.files), randomness.entropy(flow.entropy):
+            with files.activate(flow.files), randomness.entropy() as flow.draws:
                 yield
         except BaseException as error:
             with self._boundary.guard("recording a flow's exception", flow.errors):
@@ -148,7 +147,7 @@ class FlowRecorder:
         self._session.enter(flow)
         if parent is None:
             files.adopt_module_reads(flow.files)
-            flow.background = gather(self._session, flow.start, engine.flow.fn, flow_run)
+            flow.background = gather(self._session, flow.start, flow_run)
         event = self._session.builder.flow_event("START", flow.start, parent_flow=parent.start if parent else None)
         self._session.sink.accept(event, flow.start)
         return flow
@@ -177,6 +176,9 @@ class FlowRecorder:
             state_type=state.type.value,
             started=facts.now(),
             parameters=self._parameters(engine.parameters or {}, level, parent.root.links if parent else Links()),
+            module_random=randomness.module_states(self._session.put_json if self._session.keeps(level) else None)
+            if parent is None
+            else None,
             replay=interceptor.info if interceptor is not None and parent is None else None,
             level=level,
             prefect_version=prefect.__version__,
@@ -211,8 +213,10 @@ class FlowRecorder:
     def _finished(self, flow: LiveFlow, state: State[Any]) -> None:
         session = self._session
         with self._boundary.guard("recording files of a flow run", flow.errors):
-            touched = flow.files.close()
-            flow.datasets.extend(touched.datasets)
+            if flow.files is not None:
+                touched = flow.files.close()
+                flow.datasets.extend(touched.datasets)
+                flow.errors.extend(touched.errors)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]
@@ -253,7 +257,7 @@ class FlowRecorder:
                 "code": background.code if background else None,
                 "environment": background.environment_ref if background else None,
                 "deployment": (background.deployment if background else None) or flow.start.deployment,
-                "random": flow.random.model_copy(update={"entropy": tuple(flow.entropy)}) if flow.random else None,
+                "random": self._session.random_states(flow.random, flow.draws, flow.start.level),
                 "error": error,
                 "capture_errors": tuple(flow.errors),
             }
@@ -268,7 +272,7 @@ class FlowRecorder:
             found = flow.background.result(timeout=_BACKGROUND_SECONDS)
         if found is not None and found.code is not None and self._session.keeps(flow.start.level):
             with self._boundary.guard("recording loaded modules", flow.errors):
-                modules = loaded_modules(found.code, self._session.store)
+                modules = loaded_modules(found.code, self._session.store, cache=self._session.cache)
                 found = Background(
                     code=found.code.model_copy(update={"modules": modules}),
                     environment=found.environment,

@@ -76,10 +76,10 @@ class Links:
                 known = found.get(run_id)
                 if known is not None:
                     known[1].add("prefect")
-                elif (origin := self._by_run.get(run_id)) is not None and (
+                elif (made := self._by_run.get(run_id)) is not None and (
                     identity_is_safe or _contents(value) & self._contents[run_id]
                 ):
-                    found[run_id] = (origin, {"prefect"})
+                    found[run_id] = (made, {"prefect"})
         return tuple(
             Source(run_id=o.run_id, uri=o.uri, fingerprint=o.fingerprint, part=o.part, known_by=tuple(sorted(how)))
             for _, (o, how) in sorted(found.items())

@@ -30,6 +30,7 @@ from lineage_flows.records import (
 
 if TYPE_CHECKING:
     from lineage_flows.capture.files import FileLog
+    from lineage_flows.capture.randomness import Draws
 
 __all__ = ["Background", "LiveFlow", "LiveStep", "current_flow", "current_step"]
 
@@ -56,7 +57,7 @@ class LiveFlow:
     datasets: list[DatasetRef] = field(default_factory=list)
     background: Future[Background] | None = None
     random: RandomStates | None = None
-    entropy: list[str] = field(default_factory=list)
+    draws: Draws | None = None
     raised: ErrorRef | None = None
     result: ValueRef | None = None
     result_sources: tuple[Source, ...] = ()
@@ -94,10 +95,9 @@ class LiveStep:
     datasets: list[DatasetRef] = field(default_factory=list)
     unrestorable: list[str] = field(default_factory=list)
     random: RandomStates | None = None
+    draws: Draws | None = None
     files: FileLog | None = None
-    entropy: list[str] = field(default_factory=list)
     raised: ErrorRef | None = None
-    open: bool = False
     restored: bool = False
     finished: bool = False
 

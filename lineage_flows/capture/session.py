@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from lineage_flows.capture.boundary import Boundary
 from lineage_flows.capture.values import ValueObserver
 from lineage_flows.events import EventBuilder
-from lineage_flows.records import BlobRef, Level, RunRecord, value_uri
+from lineage_flows.records import BlobRef, Level, RandomStates, RunRecord, value_uri
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lineage_flows.capture.intercept import Interceptor
     from lineage_flows.capture.live import LiveFlow
+    from lineage_flows.capture.randomness import Draws
     from lineage_flows.content import Store
     from lineage_flows.events import Sink
     from lineage_flows.settings import Settings
@@ -44,7 +47,7 @@ class Session:
         *,
         interceptor: Interceptor | None = None,
         on_finish: Callable[[RunRecord], None] | None = None,
-        on_leave: Callable[[], None] | None = None,
+        on_leave: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
         self.sink = sink
@@ -76,6 +79,27 @@ class Session:
         """
         digest, size = self.store.put(data)
         return BlobRef(digest=digest, size=size, format=format_)
+
+    def put_json(self, data: bytes) -> BlobRef:
+        """Store bytes that are JSON.
+
+        Raises:
+            LineageError: the store cannot be written.
+        """
+        return self.put(data, "json")
+
+    def random_states(self, states: RandomStates | None, draws: Draws | None, level: Level) -> RandomStates | None:
+        """The states at a run's start, with what was drawn since.
+
+        Raises:
+            LineageError: the store cannot be written.
+        """
+        return states if draws is None else draws.complete(states, self.put_json if self.keeps(level) else None)
+
+    @property
+    def cache(self) -> Path:
+        """Folder in which digests are remembered from run to run."""
+        return self.settings.home / "cache"
 
     def result_uri(self, what: str, run_id: str, part: str = "result") -> str:
         """URI of a value that a run of this namespace gave out; ``what`` is ``flow-run`` or ``task-run``."""

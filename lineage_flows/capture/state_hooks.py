@@ -19,8 +19,7 @@ from lineage_flows.records import FlowRecord, StepRecord
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
-    from prefect.client.schemas.objects import FlowRun, TaskRun
-    from prefect.states import State
+    from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
     from lineage_flows.capture.session import Session
 

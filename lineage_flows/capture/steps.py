@@ -19,8 +19,7 @@ from lineage_flows.capture.live import LiveStep, current_step
 from lineage_flows.records import AttemptRef, StepRecord
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import TaskRun
-    from prefect.states import State
+    from prefect.client.schemas.objects import State, TaskRun
 
     from lineage_flows.capture.session import Session
 
@@ -64,9 +63,12 @@ class StepRecorder:
     @contextmanager
     def inside(self, step: LiveStep) -> Iterator[None]:
         """The time in which the task's function runs: what is touched and drawn here belongs to the attempt."""
+        with self._boundary.guard("recording random states", step.errors):
+            keeps = self._session.keeps(step.start.level)
+            step.random = randomness.snapshot(self._session.put_json if keeps else None)
         token = current_step.set(step)
         try:
-            with files.activate(step.files), randomness.entropy(step.entropy):
+            with files.activate(step.files), randomness.entropy() as step.draws:
                 yield
         except BaseException as error:
             with self._boundary.guard("recording a task's exception", step.errors):
@@ -141,9 +143,6 @@ class StepRecorder:
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
             )
-        with self._boundary.guard("recording random states", step.errors):
-            step.random = randomness.snapshot(self._session.put if self._session.keeps(level) else None)
-        step.entropy = []
         step.datasets = []
         step.files = files.FileLog(
             self._session.store_for(level),
@@ -192,6 +191,7 @@ class StepRecorder:
         with self._boundary.guard("recording files of a task", step.errors):
             touched = log.close()
             step.datasets.extend(touched.datasets)
+            step.errors.extend(touched.errors)
             step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
 
     def _attempt_failed(self, step: LiveStep, state: str) -> None:
@@ -224,7 +224,7 @@ class StepRecorder:
                 "inputs": step.inputs,
                 "output": step.output,
                 "datasets": tuple(step.datasets),
-                "random": step.random.model_copy(update={"entropy": tuple(step.entropy)}) if step.random else None,
+                "random": self._session.random_states(step.random, step.draws, step.start.level),
                 "error": error,
                 "cached": state.name == "Cached" and not step.restored,
                 "restored": step.restored,

@@ -1,0 +1,277 @@
+"""Sees what the interpreter opens, renames, deletes, starts and connects to, through its audit events.
+
+Knows the events' arguments; tells the active run's ``FileLog``. An audit hook cannot be removed, and an exception in it makes the
+watched call fail: this one never raises, and does next to nothing while nothing is watched.
+"""
+
+# Paths are strings here: they may hold any bytes, and a Path for every open of the process costs too much.
+# ruff: noqa: PTH110, PTH115, PTH117, PTH118, PTH119, PTH202
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lineage_flows.capture import files, network
+from lineage_flows.capture.active import is_unobserved, unobserved
+from lineage_flows.capture.paths import CODE_SUFFIXES, printable
+from lineage_flows.capture.stack import Origin, origin
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.files import FileLog
+
+__all__ = ["install", "pause", "resume"]
+
+Handler = Callable[["FileLog", tuple[Any, ...]], None]
+"""Tells a log of one audited call; ``args`` are the event's, as the interpreter's documentation lists them."""
+
+HARMLESS_PROGRAMS = frozenset(
+    {
+        "cc",
+        "clang",
+        "fc-list",
+        "fc-match",
+        "gcc",
+        "getconf",
+        "hostname",
+        "ld",
+        "ldconfig",
+        "locale",
+        "lscpu",
+        "nproc",
+        "nvidia-smi",
+        "objdump",
+        "sysctl",
+        "system_profiler",
+        "uname",
+        "xdg-mime",
+    }
+)
+"""Programs that libraries start to learn about the machine (ctypes, joblib, matplotlib, platform): they read no data."""
+
+_PATH_ONLY = getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
+"""Flags of ``os.open`` under which no content is read or written (``O_TMPFILE`` contains ``O_DIRECTORY``)."""
+
+_installed = False
+_watched: dict[str, Handler] = {}
+_lock = threading.Lock()
+_thread = threading.local()
+
+
+def install() -> None:
+    """Add the hook to this interpreter, once; a second call only turns it on again."""
+    global _installed  # noqa: PLW0603 - an audit hook stays as long as the interpreter
+    with _lock:
+        resume()
+        if not _installed:
+            _installed = True
+            sys.addaudithook(_hook)
+
+
+def pause() -> None:
+    """Watch nothing from now on; the hook stays and costs one look into an empty dictionary."""
+    _watched.clear()
+
+
+def resume() -> None:
+    """Watch again."""
+    _watched.update(HANDLERS)
+
+
+def _hook(event: str, args: tuple[Any, ...], _watched: dict[str, Handler] = _watched) -> None:
+    handler = _watched.get(event)
+    if handler is None or (event == "open" and type(args[0]) is str and args[0].endswith(CODE_SUFFIXES)):
+        return
+    # Thread-local beside the context: a finaliser or signal handler that opens a file while we hold a lock must not come in again.
+    if getattr(_thread, "busy", False) or is_unobserved():
+        return
+    _thread.busy = True
+    log = None
+    try:
+        log = files.current()
+        if log is not None:
+            with unobserved():
+                handler(log, args)
+        elif event == "open":
+            _on_open_outside_runs(args)
+    except Exception as error:  # noqa: BLE001 - an audit hook that raises makes the user's own call fail
+        if log is not None:
+            log.failed(f"recording {event}", error)
+    finally:
+        _thread.busy = False
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+def _on_open(log: FileLog, args: tuple[Any, ...]) -> None:
+    path, reads, writes = _opened(args)
+    if path is None or not (reads or writes) or origin() is Origin.TOOL:
+        return
+    via = "open" if isinstance(args[1], str) else "os.open"
+    if reads:
+        log.read(path, via)
+    if writes:
+        log.write(path, via)
+
+
+def _on_open_outside_runs(args: tuple[Any, ...]) -> None:
+    path, reads, _ = _opened(args)
+    if path is not None and reads and origin() is Origin.FLOW:
+        files.remember_read(path)
+
+
+def _opened(args: tuple[Any, ...]) -> tuple[str | None, bool, bool]:
+    """Path (None when it is a descriptor, or code), whether its content is read, whether it is written."""
+    name, mode, flags = args
+    if isinstance(name, int):
+        return None, False, False
+    path = os.fsdecode(name)
+    if path.endswith(CODE_SUFFIXES):
+        return None, False, False
+    return path, *intent(mode, flags)
+
+
+def intent(mode: object, flags: object) -> tuple[bool, bool]:
+    """Whether a call of ``open`` (its mode) or ``os.open`` (mode None, its flags) reads and whether it writes.
+
+    Appending counts as reading too: the file's new content holds the old.
+    """
+    if isinstance(mode, str):
+        if "r" in mode:
+            return True, "+" in mode
+        return "a" in mode, True
+    if not isinstance(flags, int) or flags & _PATH_ONLY:
+        return False, False
+    access = flags & (os.O_RDONLY | os.O_WRONLY | os.O_RDWR)
+    if access == os.O_RDONLY:
+        return True, bool(flags & os.O_TRUNC)
+    anew = flags & os.O_TRUNC or (flags & os.O_CREAT and flags & os.O_EXCL)
+    return not anew and (access == os.O_RDWR or bool(flags & os.O_APPEND)), True
+
+
+def _on_rename(log: FileLog, args: tuple[Any, ...]) -> None:
+    source, target = _at(args[0], args[2]), _at(args[1], args[3])
+    if source is not None and target is not None and origin() is not Origin.TOOL:
+        log.rename(source, target, "os.rename")
+
+
+def _on_link(log: FileLog, args: tuple[Any, ...]) -> None:
+    source, target = _at(args[0], args[2]), _at(args[1], args[3])
+    if source is not None and target is not None and origin() is not Origin.TOOL:
+        log.read(source, "os.link")
+        log.write(target, "os.link")
+
+
+def _on_remove(log: FileLog, args: tuple[Any, ...]) -> None:
+    path = _at(args[0], args[1] if len(args) > 1 else None)
+    if path is not None:
+        log.remove(path)
+
+
+def _on_truncate(log: FileLog, args: tuple[Any, ...]) -> None:
+    path = _at(args[0], None)
+    if path is not None and origin() is not Origin.TOOL:
+        log.read(path, "os.truncate")
+        log.write(path, "os.truncate")
+
+
+def _at(path: str | bytes | os.PathLike[str] | int, folder: object) -> str | None:
+    """A path given relative to the descriptor of a folder; None for a descriptor, or when the folder cannot be named.
+
+    The events of ``open`` and ``os.open`` do not tell the descriptor: there a relative path is taken from the working directory.
+    """
+    if isinstance(path, int):
+        return None
+    name = os.fsdecode(path)
+    if not isinstance(folder, int) or folder < 0 or os.path.isabs(name):
+        return name
+    try:
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name)
+    except OSError:
+        return None
+
+
+def _on_sqlite(log: FileLog, args: tuple[Any, ...]) -> None:
+    """An SQLite file is one dataset, read and (seen by what changed) written."""
+    name = os.fsdecode(args[0])
+    writes = True
+    if name.startswith("file:"):
+        parts = urllib.parse.urlsplit(name)
+        options = urllib.parse.parse_qs(parts.query)
+        if "memory" in options.get("mode", ()):
+            return
+        writes = "ro" not in options.get("mode", ()) and "immutable" not in options
+        name = urllib.parse.unquote(parts.path)
+    if name in {"", ":memory:"} or origin() is Origin.TOOL:
+        return
+    log.read(name, "sqlite3")
+    if writes:
+        log.write(name, "sqlite3")
+    wal = f"{name}-wal"
+    if os.path.exists(wal) and os.path.getsize(wal):
+        log.cannot_restore(f"{printable(name)}: part of it lies in its write-ahead log")
+
+
+# ----------------------------------------------------------------------------------------------- programs and networks
+
+
+def _on_popen(log: FileLog, args: tuple[Any, ...]) -> None:
+    executable, arguments = args[0], args[1]
+    if executable is None:
+        executable = arguments if isinstance(arguments, str | bytes | os.PathLike) else arguments[0]
+    _started(log, os.fsdecode(executable))
+
+
+def _on_spawn(log: FileLog, args: tuple[Any, ...]) -> None:
+    _started(log, os.fsdecode(args[0]))
+
+
+def _on_shell(log: FileLog, args: tuple[Any, ...]) -> None:
+    try:
+        words = shlex.split(os.fsdecode(args[0]))
+    except ValueError:  # quotes that do not match
+        words = []
+    _started(log, words[0] if words else "sh")
+
+
+def _started(log: FileLog, program: str) -> None:
+    """Arguments are not named: they may hold secrets."""
+    name = os.path.basename(program)
+    if name not in HARMLESS_PROGRAMS and origin() is not Origin.TOOL:
+        log.cannot_restore(f"program {printable(name)}")
+
+
+def _on_getaddrinfo(_log: FileLog, args: tuple[Any, ...]) -> None:
+    network.resolving(args[0], args[1])
+
+
+def _on_connect(log: FileLog, args: tuple[Any, ...]) -> None:
+    peer = network.peer(args[0], args[1])
+    if peer is None:
+        return
+    made_for = origin()
+    if made_for is Origin.FLOW or (made_for is Origin.UNKNOWN and not network.is_prefect(args[1])):
+        log.cannot_restore(peer)
+
+
+HANDLERS: dict[str, Handler] = {
+    "open": _on_open,
+    "os.link": _on_link,
+    "os.posix_spawn": _on_spawn,
+    "os.remove": _on_remove,
+    "os.rename": _on_rename,
+    "os.system": _on_shell,
+    "os.truncate": _on_truncate,
+    "shutil.rmtree": _on_remove,
+    "socket.connect": _on_connect,
+    "socket.getaddrinfo": _on_getaddrinfo,
+    "sqlite3.connect": _on_sqlite,
+    "subprocess.Popen": _on_popen,
+}
+"""Audit event -> what is done with it. The table of events: https://docs.python.org/3/library/audit_events.html"""

@@ -1,0 +1,398 @@
+"""Keeps, for each run, the list of files that it read and wrote, with their contents as they were at that moment.
+
+Knows names and contents of files, and which run is active; ``audit`` and ``io_adapters`` tell it of accesses. Must not know
+Prefect's engine, nor where events go.
+"""
+
+# Paths are strings here: they may hold any bytes, and a Path for every open of the process costs too much.
+# ruff: noqa: PTH112, PTH116, PTH120
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture import snapshot_gate
+from lineage_flows.capture.active import Activation, Active, unobserved
+from lineage_flows.capture.file_content import Content, Signature, is_settled, restore_content, signature, take
+from lineage_flows.capture.module_reads import ModuleReads
+from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable, to_uri
+from lineage_flows.errors import ContentError
+from lineage_flows.records import DatasetRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lineage_flows.capture.disk_cache import DiskCache
+    from lineage_flows.content import Store
+
+__all__ = [
+    "FileLog",
+    "Touched",
+    "activate",
+    "adopt_module_reads",
+    "configure",
+    "current",
+    "remember_read",
+    "restore_dataset",
+    "unobserved",
+]
+
+_MOST_NOTES = 200
+"""Entries of ``unrestorable`` and ``errors`` of one run; the rest would only repeat them."""
+
+_active: Active[FileLog] = Active("lineage_flows_files")
+_order = itertools.count(1)
+_module_reads = ModuleReads()
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a run touched, in order.
+
+    ``unrestorable`` names what it read that a replay cannot serve again; ``errors`` what went wrong in recording.
+    """
+
+    datasets: tuple[DatasetRef, ...] = ()
+    unrestorable: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+_NOTHING = Touched()
+
+
+@dataclass(slots=True)
+class _Read:
+    order: int
+    path: str
+    content: Content
+    via: list[str]
+
+
+@dataclass(slots=True)
+class _Write:
+    order: int
+    before: Signature | None
+    via: list[str]
+    folders: bool
+
+
+@dataclass(slots=True)
+class _Config:
+    """What all logs of a process share."""
+
+    rules: PathRules = field(default_factory=PathRules)
+    cache: DiskCache | None = None
+
+
+_config = _Config()
+
+
+def configure(*, ignored: Iterable[str] = (), observed: Iterable[str] = (), cache: DiskCache | None = None) -> None:
+    """Say once in a process what does not count as data.
+
+    Args:
+        ignored: folders: the lineage home, Prefect's home.
+        observed: folders that count even inside an ignored one: a replay's workspace.
+        cache: where hashes of unchanged files are remembered from run to run.
+    """
+    _config.rules = PathRules(ignored, observed)
+    _config.cache = cache
+
+
+class FileLog:
+    """The files that one run touches, from its start to ``close``. Thread-safe.
+
+    A file that is read is fingerprinted, and kept, before the run sees it: it may change later, by the run's own hand too. A file
+    that is written is fingerprinted at ``close``, when it is whole. What a run has written itself and reads back is no input.
+
+    Args:
+        store: where contents of files that are read go; None to fingerprint only.
+        size_cap: bytes; a larger file is fingerprinted, and not kept.
+        original_path: in a replay, the name that a file of the workspace had in the original run.
+        keep_written: keep the contents of written files too.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        size_cap: int,
+        original_path: Callable[[str], str] | None = None,
+        keep_written: bool = False,
+    ) -> None:
+        self._store = store
+        self._size_cap = size_cap
+        self._original_path = original_path
+        self._keep_written = keep_written
+        self._lock = threading.Lock()
+        self._reads: dict[tuple[str, str | None], _Read] = {}
+        self._last: dict[str, tuple[Signature, _Read]] = {}
+        self._writes: dict[str, _Write] = {}
+        self._removed: set[str] = set()
+        self._covered: list[str] = []
+        self._unrestorable: dict[str, None] = {}
+        self._errors: list[str] = []
+        self._touched: Touched | None = None
+
+    # ---------------------------------------------------------------------------------------- what happens to files
+
+    def read(self, path: str, via: str, *, folders: bool = False) -> None:
+        """The run is about to read a file; a folder of files as one dataset only where ``folders`` says that it does that.
+
+        A path that does not exist, cannot be read, or is no regular file is not data; pipes and the like are named as unrestorable.
+        """
+        name = self._counting(path)
+        if name is None:
+            return
+        try:
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode) or (folders and stat.S_ISDIR(status.st_mode)):
+                self._read(name, path, status, via)
+            elif not stat.S_ISDIR(status.st_mode):
+                self.cannot_restore(f"{printable(name)}: not a regular file")
+        except OSError:
+            return  # the run's own open will say so
+
+    def write(self, path: str, via: str, *, folders: bool = False) -> None:
+        """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed."""
+        name = self._counting(path)
+        if name is None:
+            return
+        snapshot_gate.wait()
+        try:
+            before: Signature | None = signature(os.stat(path))
+        except OSError:
+            before = None
+        with self._lock:
+            self._removed.discard(name)
+            pending = self._writes.get(name)
+            if pending is None:
+                self._writes[name] = _Write(next(_order), before, [via], folders)
+            elif via not in pending.via:
+                pending.via.append(via)
+
+    def rename(self, source: str, target: str, via: str) -> None:
+        """The run is about to give a file or folder another name: what it wrote there is a dataset under the new name."""
+        old, new = absolute(source), absolute(target)
+        if old is None or new is None or not os.path.lexists(source):
+            return
+        with self._lock:
+            moved = [name for name in self._writes if name == old or name.startswith(old + "/")]
+            mine = [(new + name[len(old) :], self._writes.pop(name)) for name in moved]
+            self._removed.add(old)
+        if not mine:
+            if not os.path.isdir(source):
+                self.read(source, via)
+            self.write(target, via, folders=True)
+            return
+        for name, write in mine:
+            self.write(name, via, folders=write.folders)
+            with self._lock:
+                if name in self._writes:
+                    self._writes[name].via = [
+                        *write.via,
+                        *(item for item in self._writes[name].via if item not in write.via),
+                    ]
+
+    def remove(self, path: str) -> None:
+        """The run is about to delete a file or a whole folder."""
+        name = absolute(path)
+        if name is not None:
+            with self._lock:
+                self._removed.add(name)
+
+    def cannot_restore(self, what: str) -> None:
+        """The run reads something that a replay cannot serve again."""
+        with self._lock:
+            if len(self._unrestorable) < _MOST_NOTES:
+                self._unrestorable[what] = None
+
+    def failed(self, doing: str, error: BaseException) -> None:
+        """Something could not be recorded."""
+        with self._lock:
+            if len(self._errors) < _MOST_NOTES:
+                self._errors.append(f"{doing}: {type(error).__name__}: {error}")
+
+    @contextmanager
+    def covering(self, paths: Iterable[str]) -> Iterator[None]:
+        """What is opened at or below these paths has been told already: a library's own opening of them does not count again."""
+        names = [name for path in paths if (name := absolute(path)) is not None]
+        with self._lock:
+            self._covered.extend(names)
+        try:
+            yield
+        finally:
+            with self._lock:
+                for name in names:
+                    self._covered.remove(name)
+
+    # ---------------------------------------------------------------------------------------------------- the result
+
+    def close(self) -> Touched:
+        """Fingerprint what was written and say all that was touched. A second call gives the same."""
+        with self._lock:
+            if self._touched is not None:
+                return self._touched
+            if not (self._reads or self._writes or self._unrestorable or self._errors):
+                self._touched = _NOTHING
+                return _NOTHING
+            writes, removed = dict(self._writes), set(self._removed)
+        with unobserved():
+            written = [
+                ref for name, write in writes.items() if (ref := self._written(name, write, removed)) is not None
+            ]
+        with self._lock:
+            read = [
+                self._ref(entry.path, "read", entry.content, entry.via, entry.order) for entry in self._reads.values()
+            ]
+            datasets = sorted([*read, *written], key=lambda ref: ref.order)
+            self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(self._errors))
+            return self._touched
+
+    def _written(self, name: str, write: _Write, removed: set[str]) -> DatasetRef | None:
+        try:
+            status = os.stat(name)
+        except OSError:
+            return self._missing(name, write, removed)
+        if stat.S_ISDIR(status.st_mode):
+            changed = write.folders  # else it was opened to make a temporary file in it
+        else:
+            changed = stat.S_ISREG(status.st_mode) and signature(status) != write.before
+        if not changed:
+            return None
+        store = self._store if self._keep_written else None
+        try:
+            content = take(name, status, store=store, size_cap=self._size_cap, cache=_config.cache)
+        except OSError as error:
+            content = Content(None, None, problem=f"not fingerprinted: {error}")
+        return self._ref(name, "write", content, write.via, write.order)
+
+    def _missing(self, name: str, write: _Write, removed: set[str]) -> DatasetRef | None:
+        """What to say of a file that was opened for writing and is not there at the end."""
+        if _below_any(name, removed):
+            return None  # a temporary file
+        if write.before is None and not os.access(os.path.dirname(name), os.W_OK):
+            return None  # it could not be opened
+        gone = Content(None, None, problem="not fingerprinted: it was gone when the run ended")
+        return self._ref(name, "write", gone, write.via, write.order)
+
+    # ------------------------------------------------------------------------------------------------------- helpers
+
+    def _counting(self, path: str) -> str | None:
+        """The absolute name of a path that counts as data and that can be recorded, else None."""
+        name = absolute(path)
+        if name is None or self._touched is not None or (self._covered and _below_any(name, self._covered)):
+            return None
+        if not _config.rules.counts(name):
+            if name in {"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}:
+                self.cannot_restore("standard input")
+            return None
+        if is_secret_file(name):
+            self.cannot_restore(f"{printable(name)}: its name says it holds secrets")
+            return None
+        return name
+
+    def _read(self, name: str, path: str, status: os.stat_result, via: str) -> None:
+        seen = signature(status)
+        with self._lock:
+            own = self._writes.get(name)
+            if own is not None and own.before != seen:
+                return
+            last = self._last.get(name)
+            if last is not None and last[0] == seen and is_settled(seen) and not stat.S_ISDIR(status.st_mode):
+                if via not in last[1].via:
+                    last[1].via.append(via)
+                return
+            order = next(_order)
+        content = take(path, status, store=self._store, size_cap=self._size_cap, cache=_config.cache)
+        self._add(name, seen, content, via, order)
+
+    def _add(self, name: str, seen: Signature, content: Content, via: str, order: int) -> None:
+        if content.problem is not None:
+            self.cannot_restore(f"{printable(name)}: {content.problem}")
+        with self._lock:
+            entry = self._reads.setdefault((name, content.fingerprint), _Read(order, name, content, []))
+            if via not in entry.via:
+                entry.via.append(via)
+            self._last[name] = (seen, entry)
+
+    def adopt(self, path: str, seen: Signature) -> None:
+        """A file that was read before the run began, while the flow's module was imported; its content is taken now."""
+        if self._counting(path) is None:
+            return
+        try:
+            status = os.stat(path)
+            if signature(status) == seen:
+                self._read(path, path, status, "import")
+                return
+            problem = "changed between the import of the flow's module and the run"
+        except OSError:
+            problem = "gone between the import of the flow's module and the run"
+        self._add(path, seen, Content(None, None, problem=problem), "import", next(_order))
+
+    def _ref(self, name: str, direction: str, content: Content, via: list[str], order: int) -> DatasetRef:
+        named = name if self._original_path is None else self._original_path(name)
+        return DatasetRef(
+            namespace="file",
+            name=printable(named),
+            uri=to_uri(named),
+            path=printable(named),
+            direction="read" if direction == "read" else "write",
+            fingerprint=content.fingerprint,
+            size=content.size,
+            blob=content.blob,
+            via=tuple(via),
+            order=order,
+            note=content.problem,
+        )
+
+
+def activate(log: FileLog | None) -> Activation[FileLog] | nullcontext[None]:
+    """What is touched inside belongs to ``log``, also in what is started from here; None changes nothing."""
+    return nullcontext() if log is None else _active.activate(log)
+
+
+def current() -> FileLog | None:
+    """The log that the executing code belongs to."""
+    return _active.current()
+
+
+def restore_dataset(dataset: DatasetRef, store: Store, destination: Path) -> None:
+    """Put the content of a dataset that was read where ``destination`` says, verified; a folder with all its files.
+
+    Raises:
+        ContentError: it was not kept, or a blob is missing or altered.
+        OSError: ``destination`` cannot be written.
+    """
+    if dataset.blob is None:
+        raise ContentError(f"{dataset.uri} cannot be restored", why=dataset.note or "its content was not kept")
+    restore_content(dataset.blob, store, destination)
+
+
+def remember_read(path: str) -> None:
+    """A file is about to be read while no run is active. Cheap: nothing is hashed, and at most 1,000 files are remembered."""
+    name = absolute(path)
+    if name is not None and not _active.any and _config.rules.counts(name):
+        _module_reads.remember(name, path)
+
+
+def adopt_module_reads(log: FileLog | None) -> None:
+    """Give a root flow run the files that were read before it began, as read ``via`` "import"."""
+    reads = _module_reads.take()
+    if log is None:
+        return
+    with unobserved():
+        for path, seen in reads.items():
+            log.adopt(path, seen)
+
+
+def _below_any(name: str, folders: Iterable[str]) -> bool:
+    """Whether a path is one of the folders' or lies below one."""
+    return any(name == folder or name.startswith(folder + "/") for folder in folders)

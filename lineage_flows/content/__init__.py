@@ -1,0 +1,13 @@
+"""Values and files by content: canonical fingerprints, formats, the content-addressed store.
+
+Knows values and bytes; must not know Prefect, OpenLineage or SageMaker.
+"""
+
+from __future__ import annotations
+
+from lineage_flows.content.describe import describe, fingerprint
+from lineage_flows.content.files import fingerprint_file
+from lineage_flows.content.formats import dump_value, load_value
+from lineage_flows.content.store import Store, open_store
+
+__all__ = ["Store", "describe", "dump_value", "fingerprint", "fingerprint_file", "load_value", "open_store"]

@@ -1,0 +1,162 @@
+"""``fingerprint`` and ``describe``: what a value is, without ever raising because of it.
+
+Knows the walk and the looks; the rules themselves stand in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Literal
+
+from lineage_flows.content import rules  # noqa: F401 - loads them
+from lineage_flows.content.guard import attempt, say
+from lineage_flows.content.hashing import fingerprint_of
+from lineage_flows.content.models import is_model
+from lineage_flows.content.naming import comes_from, shown_name
+from lineage_flows.content.records import fields_of, look_at_record
+from lineage_flows.content.registry import SECRET_TOKEN, Look, find_look
+from lineage_flows.content.scalars import strip_text
+from lineage_flows.content.walk import Strength, Walk
+from lineage_flows.records import ArtifactKind, Part, ValueRef
+
+__all__ = ["describe", "fingerprint"]
+
+MOST_PARTS = 256
+DEEPEST_PART = 3
+
+_MOST_SEEN = 4096
+"""Parts looked at, trivial ones included, before a long container is left."""
+
+_FIGURES = {("plotly", "BaseFigure"), ("PIL", "Image")}
+_UNNAMEABLE = "object"
+
+
+def fingerprint(value: object, *, strip: str = "") -> str | None:
+    """The canonical fingerprint of a value, ``lf1:`` and 64 hexadecimal digits. Never raises because of the value.
+
+    Args:
+        value: anything; it is not changed, and nothing that can be read only once is read.
+        strip: a folder (no slash at its end) that is taken off paths in the value: ``<strip>/a/b`` counts as ``/a/b``.
+
+    Returns:
+        The fingerprint; None when none can be made, or the value is a secret. ``describe`` says why.
+    """
+    token, _ = attempt(Walk(strip).token, value)
+    return None if token is None or token == SECRET_TOKEN else fingerprint_of(token)
+
+
+def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
+    """What lineage records of a value: fingerprint, type, kind, shape, parts. Never raises because of the value.
+
+    Args:
+        value: anything, as for ``fingerprint``.
+        strip: as for ``fingerprint``.
+        parts: whether the parts of a container are fingerprinted one by one too.
+
+    Returns:
+        The description, without a blob; ``note`` says why there is no fingerprint, or what else could not be seen.
+    """
+    walk = Walk(strip)
+    token, error = attempt(walk.token, value)
+    shown, name_error = attempt(shown_name, type(value))
+    title = shown if name_error is None and shown else _UNNAMEABLE
+    if token == SECRET_TOKEN:
+        return ValueRef(fingerprint=None, type=title, rule="secret", note="a secret is never looked at")
+    look, look_error = attempt(_look, value)
+    found, parts_error = attempt(_parts, value, walk) if parts else ((), None)
+    notes = [say(problem) for problem in (error, look_error, parts_error) if problem is not None]
+    known = None if token is None else fingerprint_of(token)
+    rule: Strength | Literal["none"] = "none" if token is None else walk.strength
+    shown_as = look or Look()
+    preview = strip_text(shown_as.preview, strip) if strip and type(shown_as.preview) is str else shown_as.preview
+    made, _ = attempt(
+        ValueRef,
+        fingerprint=known,
+        type=title,
+        kind=shown_as.kind,
+        rule=rule,
+        size=shown_as.size,
+        shape=shown_as.shape,
+        columns=shown_as.columns,
+        preview=preview,
+        parts=found or (),
+        note="; ".join(notes) or None,
+    )
+    return made or ValueRef(fingerprint=known, type=_UNNAMEABLE, rule=rule, note="its type and look cannot be written")
+
+
+def _look(value: object) -> Look:
+    cls = type(value)
+    known = find_look(cls)
+    if known is not None:
+        return known(value) or Look()
+    kind = _kind(cls)
+    return Look(kind) if kind != "Value" else look_at_record(value) or Look()
+
+
+def _kind(cls: type) -> ArtifactKind:
+    if is_model(cls):
+        return "Model"
+    if any(comes_from(cls, library, figure) for library, figure in _FIGURES):
+        return "Figure"
+    return "Value"
+
+
+def _parts(value: object, walk: Walk) -> tuple[Part, ...]:
+    """The parts of a container with a fingerprint of their own, shallow ones first."""
+    found: list[Part] = []
+    level = [("", value)]
+    seen = 0
+    for _ in range(DEEPEST_PART):
+        below: list[tuple[str, object]] = []
+        for path, container in level:
+            for step, part in _components(container):
+                seen += 1
+                if seen > _MOST_SEEN or len(found) >= MOST_PARTS:
+                    return tuple(found)
+                if _is_trivial(part):
+                    continue
+                token, _error = attempt(walk.token, part)
+                place = f"{path}/{step}"
+                if token is not None and token != SECRET_TOKEN:
+                    found.append(Part(path=place, fingerprint=fingerprint_of(token)))
+                below.append((place, part))
+        level = below
+    return tuple(found)
+
+
+def _components(value: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - told apart by its class
+    cls = type(value)
+    if issubclass(cls, dict):
+        for key, item in dict.items(value):
+            if type(key) is str or type(key) is int:
+                yield _step(key), item
+    elif cls is list or cls is tuple:
+        yield from zip(map(str, count()), value, strict=False)
+    elif (fields := fields_of(value)) is not None:
+        for field, item in fields.items():
+            yield _step(field), item
+    elif issubclass(cls, list):
+        yield from zip(map(str, count()), list.__iter__(value), strict=False)
+    elif issubclass(cls, tuple):
+        yield from zip(map(str, count()), tuple.__iter__(value), strict=False)
+
+
+def _step(key: str | int) -> str:
+    """A key as a step of a path, escaped as in a JSON pointer (RFC 6901)."""
+    if type(key) is str and not key.isidentifier():
+        return key.replace("~", "~0").replace("/", "~1").encode("utf-8", "backslashreplace").decode("utf-8")
+    return str(key)
+
+
+def _is_trivial(part: object) -> bool:
+    """Whether a part is so common that meeting it again says nothing about where it comes from."""
+    cls = type(part)
+    if part is None or cls is bool:
+        return True
+    if cls is int:
+        return -5 <= part <= 256  # type: ignore[operator]
+    if cls is str:
+        return len(part) < 3  # type: ignore[arg-type]
+    return cls in (list, tuple, dict, set, frozenset, bytes) and not part

@@ -1,0 +1,191 @@
+"""The store in an object store: any file system fsspec knows, S3 above all.
+
+Knows fsspec; which library serves a URL (s3fs for ``s3://``) is fsspec's matter, and it is loaded when first used. Objects
+appear whole or not at all there, so a blob is put under its own name at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lineage_flows.content.files import check_expected, chunks_of, explained, hash_file, open_regular, publish_copy
+from lineage_flows.content.store import ALGORITHM, blob_path
+from lineage_flows.errors import BlobAlteredError, BlobMissingError, ContentError
+
+__all__ = ["ObjectStore"]
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    # No listing is remembered: another process may have put the blob a moment ago. A dead endpoint is given up on in seconds.
+    "s3": {
+        "use_listings_cache": False,
+        "config_kwargs": {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 3, "mode": "standard"}},
+    },
+}
+_PROBES = "tmp"
+_EXTRAS = {"s3": "lineage-flows[aws]"}
+_FOREIGN_ERRORS = {
+    "botocore.exceptions": ("BotoCoreError", "ClientError"),
+    "aiohttp": ("ClientError",),
+}
+"""Exceptions of remote file systems that are no OSError, by module; looked up where that module is loaded."""
+
+
+class ObjectStore:
+    """A store below a URL.
+
+    One connection serves a process; a forked child opens its own, since connections do not survive a fork.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._scheme = url.partition("://")[0]
+        self._opened: tuple[int, Any, str] | None = None
+
+    def put(self, data: bytes | Iterable[bytes | memoryview]) -> tuple[str, int]:
+        """See Store."""
+        if isinstance(data, bytes | bytearray | memoryview):
+            whole = bytes(data)
+            digest = f"{ALGORITHM}:{hashlib.sha256(whole).hexdigest()}"
+            with self._explained("write"):
+                fs, key = self._at(digest)
+                if self._size(fs, key) != len(whole):
+                    fs.pipe_file(key, whole)
+            return digest, len(whole)
+        with _scratch(data) as scratch:
+            digest, size, _ = hash_file(scratch)
+            self._upload(scratch, digest, size)
+            return digest, size
+
+    def put_file(self, path: str | os.PathLike[str], *, expect: str | None = None) -> tuple[str, int, str]:
+        """See Store."""
+        known = hash_file(path)
+        check_expected(path, expect, known)
+        with self._explained("read"):
+            fs, key = self._at(known[0])
+            if self._size(fs, key) == known[1]:
+                return known
+        # A copy is uploaded: of the file itself, other bytes could be sent than were hashed.
+        with open_regular(path) as file, _scratch(chunks_of(file)) as scratch:
+            known = hash_file(scratch)
+            check_expected(path, expect, known)
+            self._upload(scratch, known[0], known[1])
+        return known
+
+    def get(self, digest: str) -> bytes:
+        """See Store."""
+        with self._explained("read", digest):
+            fs, key = self._at(digest)
+            data: bytes = fs.cat_file(key)
+        found = f"{ALGORITHM}:{hashlib.sha256(data).hexdigest()}"
+        if found != digest:
+            raise BlobAlteredError(digest, found, self.url)
+        return data
+
+    def fetch(self, digest: str, path: str | os.PathLike[str]) -> None:
+        """See Store."""
+        with _scratch(()) as scratch:
+            with self._explained("read", digest):
+                fs, key = self._at(digest)
+                fs.get_file(key, str(scratch))
+            with open_regular(scratch) as file:
+                publish_copy(chunks_of(file), digest, Path(path), where=self.url)
+
+    def has(self, digest: str) -> bool:
+        """See Store."""
+        with self._explained("read"):
+            fs, key = self._at(digest)
+            return self._size(fs, key) is not None
+
+    def check(self) -> None:
+        """See Store."""
+        probe = uuid.uuid4().bytes
+        with self._explained("use"):
+            fs, root = self._connect()
+            key = f"{root}/{_PROBES}/{probe.hex()}"
+            fs.pipe_file(key, probe)
+            read = fs.cat_file(key)
+            fs.rm_file(key)
+        if read != probe:
+            raise ContentError(f"the store {self.url} cannot be used", why="what was written to it did not come back")
+
+    def _upload(self, path: Path, digest: str, size: int) -> None:
+        with self._explained("write"):
+            fs, key = self._at(digest)
+            if self._size(fs, key) != size:
+                fs.put_file(str(path), key)
+
+    def _at(self, digest: str) -> tuple[Any, str]:
+        path = blob_path(digest)
+        fs, root = self._connect()
+        return fs, f"{root}/{path}"
+
+    @staticmethod
+    def _size(fs: Any, key: str) -> int | None:  # noqa: ANN401 - fsspec has no types
+        """How many bytes an object has; None when it is not there, or asking is not allowed (writing it may be)."""
+        try:
+            return int(fs.info(key)["size"])
+        except (FileNotFoundError, PermissionError):
+            return None
+
+    def _connect(self) -> tuple[Any, str]:
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            import fsspec
+
+            fs, root = fsspec.core.url_to_fs(self.url, **_OPTIONS.get(self._scheme, {}))
+            opened = self._opened = (os.getpid(), fs, root.rstrip("/"))
+        return opened[1:]
+
+    @contextlib.contextmanager
+    def _explained(self, what: str, digest: str = "") -> Iterator[None]:
+        """Turn the file system's errors into one clear line; that an object is not there into a missing blob."""
+        try:
+            yield
+        except _errors() as error:  # evaluated now, when the library that serves the URL is loaded
+            raise self._error(what, digest, error) from error
+
+    def _error(self, what: str, digest: str, error: BaseException) -> ContentError:
+        if digest and isinstance(error, FileNotFoundError):
+            return BlobMissingError(digest, self.url)
+        extra = _EXTRAS.get(self._scheme)
+        if isinstance(error, ImportError):
+            fix = f"install what serves it: pip install '{extra}'" if extra else "install what serves it"
+        else:
+            fix = "check LINEAGE_FLOWS_STORE_URL, the credentials and the endpoint (AWS_ENDPOINT_URL)"
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return ContentError(f"cannot {what} the store {self.url}", why=why, fix=fix)
+
+
+def _errors() -> tuple[type[BaseException], ...]:
+    """What a remote file system raises when it fails: a bad URL, a refusal, a broken connection."""
+    found: list[type[BaseException]] = [ImportError, OSError, ValueError]
+    for module, names in _FOREIGN_ERRORS.items():
+        loaded = sys.modules.get(module)
+        found.extend(getattr(loaded, name) for name in names if loaded is not None)
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def _scratch(chunks: Iterable[bytes | memoryview]) -> Iterator[Path]:
+    """A temporary file with these bytes."""
+    folder = Path(tempfile.gettempdir())
+    with explained("write a temporary file into", folder, missing=True, otherwise="or set TMPDIR"):
+        descriptor, name = tempfile.mkstemp(prefix="lineage-flows-")
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in chunks:
+                with explained("write a temporary file into", folder, missing=True, otherwise="or set TMPDIR"):
+                    file.write(chunk)
+                    file.flush()
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""Rules for polars: frames, series. Column by column through Arrow, which they share their memory with.
+
+Knows polars; imported when its first value is seen. A lazy frame is not run: it has the rule of any object.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import pyarrow as pa
+
+from lineage_flows.content.hashing import count, name, node
+from lineage_flows.content.registry import Look, Steps, register
+from lineage_flows.content.tables import MOST_COLUMNS, arrow_steps
+from lineage_flows.content.walk import Walk
+from lineage_flows.records import Column
+
+
+def _series_steps(value: pl.Series, walk: Walk) -> Steps:
+    token = yield from _column_steps(value, walk)
+    return node(b"polars series", name(value.name), token)
+
+
+def _frame_steps(value: pl.DataFrame, walk: Walk) -> Steps:
+    tokens = []
+    for column in value.iter_columns():
+        tokens.append((yield from _column_steps(column, walk)))
+    return node(b"polars frame", count(value.height, value.width), name(*value.columns), *tokens)
+
+
+def _column_steps(column: pl.Series, walk: Walk) -> Steps:
+    kind = column.dtype
+    if kind == pl.Object:
+        (token,) = yield (column.to_list(),)
+        return node(b"polars objects", token)
+    if kind.is_nested():
+        token = yield from arrow_steps(_arrow(column), walk.strip)
+        return node(b"polars column", name(_type_name(kind)), token)
+    if isinstance(kind, pl.Categorical | pl.Enum):
+        # Physical codes depend on what else the process has seen; the texts do not.
+        column = column.cast(pl.String)
+    token = yield from arrow_steps(_arrow(column), walk.strip)
+    return node(b"polars column", name(_type_name(kind)), token)
+
+
+def _arrow(column: pl.Series) -> pa.ChunkedArray:
+    return pa.chunked_array([column.to_arrow(compat_level=pl.CompatLevel.oldest())])
+
+
+def _type_name(kind: pl.DataType) -> str:
+    """The logical type, without the unit of time."""
+    if isinstance(kind, pl.Datetime):
+        return f"Datetime[{kind.time_zone or ''}]"
+    if isinstance(kind, pl.Duration | pl.Categorical):
+        return type(kind).__name__
+    if isinstance(kind, pl.Enum):
+        return f"Enum{kind.categories.to_list()}"
+    return str(kind)
+
+
+def _look_at_frame(value: pl.DataFrame) -> Look:
+    schema = list(value.schema.items())[:MOST_COLUMNS]
+    columns = tuple(Column(name=title, type=str(kind)) for title, kind in schema)
+    return Look("DataSet", size=int(value.estimated_size()), shape=(value.height, value.width), columns=columns)
+
+
+def _look_at_series(value: pl.Series) -> Look:
+    kind = "DataSet" if len(value) >= 2 else "Value"
+    columns = (Column(name=value.name, type=str(value.dtype)),)
+    return Look(kind, size=int(value.estimated_size()), shape=(len(value),), columns=columns)  # type: ignore[arg-type]
+
+
+register(pl.Series, steps=_series_steps, look=_look_at_series, subclasses=True)
+register(pl.DataFrame, steps=_frame_steps, look=_look_at_frame, subclasses=True)

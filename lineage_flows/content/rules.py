@@ -1,0 +1,40 @@
+"""The order in which types without a rule of their own class are given one, and the rules of the standard library loaded.
+
+Knows the modules of rules; what a rule does stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lineage_flows.content.callables import is_iterator, refuse_iterator
+from lineage_flows.content.containers import is_set, set_subclass_steps
+from lineage_flows.content.models import (
+    booster_steps,
+    estimator_steps,
+    is_booster,
+    is_estimator,
+    is_portfolio,
+    is_search_tree,
+    portfolio_steps,
+    search_tree_steps,
+)
+from lineage_flows.content.records import is_attrs, is_dataclass, is_named_tuple, record_steps
+from lineage_flows.content.reduction import reduced_steps
+from lineage_flows.content.registry import Rule, add_predicates, without_parts
+
+PREDICATES: tuple[tuple[Callable[[type], bool], Rule], ...] = (
+    (is_iterator, Rule(steps=without_parts(refuse_iterator))),
+    (is_booster, Rule(steps=booster_steps)),
+    (is_estimator, Rule(steps=estimator_steps)),
+    (is_search_tree, Rule(steps=search_tree_steps)),
+    (is_portfolio, Rule(steps=portfolio_steps)),
+    (is_named_tuple, Rule(steps=record_steps)),
+    (is_dataclass, Rule(steps=record_steps)),
+    (is_attrs, Rule(steps=record_steps)),
+    (is_set, Rule(steps=set_subclass_steps)),
+    (lambda _cls: True, Rule(steps=reduced_steps)),
+)
+"""Asked from the top; the last fits every type."""
+
+add_predicates(PREDICATES)

@@ -1,0 +1,205 @@
+"""Builds OpenLineage run events (specification 2-0-2) from the records of flow runs and task runs.
+
+Knows the records and how an event is put together of facets and datasets; must not know when a run starts or ends, nor what
+becomes of its events.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+from lineage_flows.errors import EventError
+from lineage_flows.events.datasets import Datasets
+from lineage_flows.events.event import Event, EventKind
+from lineage_flows.events.facets import CORE, Facet, Facets
+from lineage_flows.events.jobs import Jobs, job_name
+from lineage_flows.events.runs import flow_run, task_run
+from lineage_flows.events.text import encode, now, utc
+from lineage_flows.records import BlobRef, Environment, FlowRecord, StepRecord
+
+__all__ = ["EventBuilder", "producer"]
+
+_IMAGES = 64
+"""Environments whose image is remembered; a process has one."""
+
+
+class EventBuilder:
+    """Builds the events of one process. Safe for threads; a record is only read.
+
+    Args:
+        namespace: OpenLineage job namespace of every run.
+        find: gives the record of a run of another process, or None (``Spool.record``). Without it, runs of other processes are
+            left out of job dependencies, and the values they made are named by run id.
+    """
+
+    def __init__(self, namespace: str, find: Callable[[str], StepRecord | FlowRecord | None] | None = None) -> None:
+        self._namespace = namespace
+        self._producer, self._version = producer()
+        self._facets = Facets(self._producer, namespace)
+        self._jobs = Jobs(find)
+        self._datasets = Datasets(self._facets, self._jobs)
+        self._types = {name: self._facets.job_type(name) for name in ("FLOW", "TASK")}
+        self._images: dict[str, str | None] = {}
+        self._lock = threading.Lock()
+
+    def flow_event(
+        self,
+        kind: EventKind,
+        record: FlowRecord,
+        *,
+        time: str | None = None,
+        run_record: BlobRef | None = None,
+        parent_flow: FlowRecord | None = None,
+        environment: Environment | None = None,
+    ) -> Event:
+        """An event of a flow run.
+
+        Args:
+            kind: its type.
+            record: the flow run as far as it is known.
+            time: when it happened; by default ``record.started`` of a START, ``record.ended`` of a terminal event, else now.
+            run_record: where the run record was stored; with the terminal event of a root run.
+            parent_flow: the flow run that called this one; None for a root run.
+            environment: the whole environment, for its allowed variables and its container image.
+
+        Raises:
+            EventError: the record cannot be said as an OpenLineage event.
+        """
+        job = job_name(record)
+        self._jobs.remember(record.run_id, job)
+        run_facets = self._run_facets(kind, record, record.prefect_version)
+        run_facets["lineageFlows_flowRun"] = flow_run(
+            self._facets, kind, record, run_record=run_record, image=self._image(record, environment)
+        )
+        if record.parent_run_id is not None:
+            if parent_flow is not None:
+                self._jobs.remember(parent_flow.run_id, job_name(parent_flow))
+            run_facets["parent"] = self._parent(record.parent_run_id, record.root_run_id)
+        run_facets["nominalTime"] = self._facets.nominal_time(record.nominal_start)
+        run_facets["executionParameters"] = self._facets.parameters(record.parameters)
+        run_facets["environmentVariables"] = self._facets.environment_variables(environment)
+        job_facets: Facet = {
+            "jobType": self._types["FLOW"],
+            "sourceCodeLocation": self._facets.source_code(record.code, record.entry.path),
+        }
+        datasets = self._datasets.flow(record, job)
+        return self._event(
+            kind, record, job, time=time, run_facets=run_facets, job_facets=job_facets, datasets=datasets
+        )
+
+    def step_event(self, kind: EventKind, record: StepRecord, flow: FlowRecord) -> Event:
+        """An event of a task run.
+
+        Args:
+            kind: its type; an attempt that failed before another is ``RUNNING``.
+            record: the task run as far as it is known.
+            flow: the flow run it belongs to.
+
+        Raises:
+            EventError: the record cannot be said as an OpenLineage event.
+        """
+        job = job_name(record)
+        self._jobs.remember(record.run_id, job)
+        self._jobs.remember(flow.run_id, job_name(flow))
+        run_facets = self._run_facets(kind, record, flow.prefect_version)
+        run_facets["lineageFlows_taskRun"] = task_run(self._facets, kind, record)
+        run_facets["parent"] = self._parent(flow.run_id, record.root_run_id)
+        if record.upstream:
+            known = ((run_id, self._jobs.name(run_id)) for run_id in record.upstream)
+            run_facets["jobDependencies"] = self._facets.dependencies(
+                (run_id, name) for run_id, name in known if name is not None
+            )
+        literals = [item for item in record.inputs if not item.sources and item.value.kind == "Value"]
+        run_facets["executionParameters"] = self._facets.parameters(literals)
+        job_facets: Facet = {
+            "jobType": self._types["TASK"],
+            "sourceCodeLocation": self._facets.source_code(flow.code, record.function.path),
+        }
+        datasets = self._datasets.step(record, job)
+        return self._event(
+            kind, record, job, time=None, run_facets=run_facets, job_facets=job_facets, datasets=datasets
+        )
+
+    def _run_facets(self, kind: EventKind, record: StepRecord | FlowRecord, prefect_version: str) -> Facet:
+        """Facets that both kinds of run have. Those that are None are not sent."""
+        facets: Facet = {
+            "processing_engine": self._facets.engine(prefect_version, self._version),
+            "tags": self._facets.tags(record.tags),
+        }
+        # A consumer keeps the last facet of a name and nothing takes it back, so an error of an attempt that is followed by
+        # another is in our own facet only.
+        if kind == "FAIL" or (kind == "ABORT" and record.error is not None):
+            facets["errorMessage"] = self._facets.error(record.error, record.state)
+        return facets
+
+    def _parent(self, run_id: str, root_run_id: str) -> Facet | None:
+        name = self._jobs.name(run_id)
+        if name is None:
+            return None
+        return self._facets.parent(run_id, name, root_run_id, self._jobs.name(root_run_id))
+
+    def _image(self, record: FlowRecord, environment: Environment | None) -> str | None:
+        """The container image; remembered by the environment's digest, since the whole environment is not given each time."""
+        if record.environment is None:
+            return environment.image if environment else None
+        digest = record.environment.digest
+        if environment is not None:
+            with self._lock:
+                self._images[digest] = environment.image
+                while len(self._images) > _IMAGES:
+                    del self._images[next(iter(self._images))]
+        return self._images.get(digest)
+
+    def _event(
+        self,
+        kind: EventKind,
+        record: StepRecord | FlowRecord,
+        job: str,
+        *,
+        time: str | None,
+        run_facets: Facet,
+        job_facets: Facet,
+        datasets: tuple[list[Facet], list[Facet]],
+    ) -> Event:
+        time = utc(time or _time_of(kind, record) or now())
+        run_id, root_run_id = _canonical(record.run_id), _canonical(record.root_run_id)
+        payload = {
+            "eventType": kind,
+            "eventTime": time,
+            "producer": self._producer,
+            "schemaURL": CORE,
+            "run": {"runId": run_id, "facets": _present(run_facets)},
+            "job": {"namespace": self._namespace, "name": job, "facets": _present(job_facets)},
+            "inputs": datasets[0],
+            "outputs": datasets[1],
+        }
+        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=encode(payload))
+
+
+def producer() -> tuple[str, str]:
+    """The URL that names this package at its version in every event and facet, and the version.
+
+    The package itself lies above this layer; that it is loaded is certain, since this module is a part of it.
+    """
+    version = str(sys.modules[__name__.partition(".")[0]].__version__)
+    return f"https://lineage-flows.dev/releases/{version}", version
+
+
+def _time_of(kind: EventKind, record: StepRecord | FlowRecord) -> str | None:
+    if kind == "RUNNING":
+        return None
+    return record.started if kind == "START" else record.ended
+
+
+def _canonical(run_id: str) -> str:
+    try:
+        return str(UUID(run_id))
+    except ValueError:
+        raise EventError("an event cannot be made", why=f"the run id {run_id[:60]!r} is not a UUID") from None
+
+
+def _present(facets: Facet) -> Facet:
+    return {key: facet for key, facet in facets.items() if facet is not None}

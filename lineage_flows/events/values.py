@@ -1,0 +1,76 @@
+"""What of a Python value an event says: little, and never a secret.
+
+Knows the records; must not know facets.
+"""
+
+from __future__ import annotations
+
+import orjson
+from pydantic import JsonValue
+
+from lineage_flows.events.text import clip, finite, masked
+from lineage_flows.records import ValueRef
+
+__all__ = ["is_none", "is_trivial", "parameter_text", "preview", "rows"]
+
+MAX_PARAMETER = 2_000
+MAX_PREVIEW = 1_000
+
+_TABULAR = frozenset({"DataSet", "TimeSeries"})
+
+
+def is_none(value: ValueRef) -> bool:
+    """Whether the value is ``None``."""
+    return value.type.rpartition(".")[2] == "NoneType"
+
+
+def is_trivial(value: ValueRef) -> bool:
+    """Whether the value is a scalar that its text says wholly, or a secret: nothing that has lineage of its own."""
+    return value.kind == "Value" and (
+        value.rule == "secret" or is_none(value) or isinstance(value.preview, str | int | float)
+    )
+
+
+def rows(value: ValueRef) -> int | None:
+    """Rows of a frame, series or array; None of anything else."""
+    return value.shape[0] if value.shape and value.kind in _TABULAR else None
+
+
+def preview(value: ValueRef) -> object:
+    """The value's preview in strict JSON; None when there is none."""
+    shown = value.preview
+    if isinstance(shown, str):
+        return clip(masked(shown), MAX_PREVIEW)
+    return shown if shown is None or isinstance(shown, int) else finite(shown)
+
+
+def parameter_text(value: ValueRef) -> str:
+    """A parameter as text: its value when that is small, else its fingerprint; of a secret, or of what has neither, the kind."""
+    if value.rule == "secret":
+        return "<secret>"
+    if value.preview is not None:
+        return clip(masked(_text(value.preview)), MAX_PARAMETER)
+    if is_none(value):
+        return "null"
+    return value.fingerprint or f"<{value.type}>"
+
+
+def _text(shown: JsonValue) -> str:
+    """A preview as JSON, a text as itself."""
+    if isinstance(shown, str):
+        return shown
+    if isinstance(shown, bool):
+        return "true" if shown else "false"
+    if isinstance(shown, int | float):
+        return str(finite(shown)) if isinstance(shown, float) else _digits(shown)
+    try:
+        return orjson.dumps(finite(shown)).decode()
+    except TypeError:  # an integer beyond 64 bits, or half a surrogate pair, inside a container
+        return repr(shown)
+
+
+def _digits(number: int) -> str:
+    try:
+        return str(number)
+    except ValueError:  # more than 4300 digits
+        return hex(number)

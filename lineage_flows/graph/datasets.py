@@ -1,0 +1,170 @@
+"""The datasets of an event as artifacts: what data is called, and what is claimed of it.
+
+Knows events as they come in and the keeper's claims; must not know how a graph is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lineage_flows.graph.identity import (
+    artifact_arn,
+    artifact_name,
+    dataset_uri,
+    fit_id,
+    fit_json,
+    fit_text,
+    fit_uri,
+    value_name,
+)
+from lineage_flows.graph.incoming import Dataset, Facet, Incoming
+from lineage_flows.graph.keeper import PROPERTY, Claim, Link, run_handle
+from lineage_flows.graph.model import TYPE_LENGTH, Use
+
+__all__ = ["FOREIGN", "MADE", "SEEN", "artifact_claim", "blob_digest", "dataset_claim", "dataset_links"]
+
+# Stamps of claims about an artifact. What an artifact is does not change, so time plays no part: who made it knows best.
+FOREIGN, SEEN, MADE = "0", "1", "2"
+
+OWN_FACET = "lineageFlows_artifact"
+IN_MEMORY = "inmemory"
+
+_TEXTS = ("role", "pythonType", "format", "rule", "note")
+"""Texts of our facet that become properties under the same name."""
+
+_MOST_COLUMNS = 200
+
+
+def dataset_claim(dataset: Dataset, event: Incoming) -> Claim:
+    """The artifact that a dataset of an event is.
+
+    Raises:
+        EventError: our own facet on it is malformed.
+    """
+    own = dataset.facet(OWN_FACET)
+    if own is None:
+        return _foreign_claim(dataset, event)
+    uri = own.text("sourceUri") or dataset_uri(dataset.namespace, dataset.name)
+    fingerprint, kind = own.text("fingerprint"), own.text("artifactType")
+    facts: dict[str, str | None] = {f"{PROPERTY}name": fit_text(dataset.name)}
+    if own.text("role") == "value" and own.text("pythonType") is None:
+        # A part of it, or a changed copy, went in: the entry says who the value is, and can only guess what it is.
+        facts["type"] = fit_text(kind or "Value", TYPE_LENGTH)
+        stamp = FOREIGN
+    else:
+        facts |= (
+            {"type": fit_text(kind or "DataSet", TYPE_LENGTH)} | _own_properties(own) | _standard_properties(dataset)
+        )
+        stamp = MADE if dataset.is_output else SEEN
+    return artifact_claim(
+        uri,
+        (("Custom", fit_id(fingerprint)),) if fingerprint else (),
+        dataset.name,
+        stamp=stamp,
+        time=event.time,
+        facts=facts,
+    )
+
+
+def dataset_links(dataset: Dataset, claim: Claim, run_id: str, event: Incoming) -> Iterator[Link]:
+    """How the artifact of a dataset hangs together with runs.
+
+    The URI of a value names the run it belongs to, so it hangs on that run too, whoever speaks of it.
+
+    Args:
+        dataset: the dataset.
+        claim: its artifact.
+        run_id: the run of the event.
+        event: the event.
+    """
+    run = run_handle(run_id)
+    if dataset.is_output:
+        yield Link(run, claim.arn, "Produced", event.time)
+    else:
+        yield Link(claim.arn, run, "ContributedTo", event.time, _uses(dataset))
+    value = value_name(claim.source_uri)
+    if value is not None and value.kind == "parameter":
+        yield Link(claim.arn, run_handle(value.run_id), "ContributedTo", event.time, (Use(name=value.name),))
+    elif value is not None and value.kind == "result" and not dataset.is_output:
+        yield Link(run_handle(value.run_id), claim.arn, "Produced", event.time)
+
+
+def artifact_claim(
+    uri: str, sources: tuple[tuple[str, str], ...], label: str, *, stamp: str, time: str, facts: dict[str, str | None]
+) -> Claim:
+    """A claim about the artifact of a URI and source types."""
+    uri = fit_uri(uri)
+    arn = artifact_arn(uri, sources)
+    value = value_name(uri)
+    handle = value.handle if value is not None else None
+    return Claim("Artifact", arn, artifact_name(label, arn), uri, sources, handle, stamp, time, facts)
+
+
+def _foreign_claim(dataset: Dataset, event: Incoming) -> Claim:
+    version = dataset.facet("version")
+    given = version.text("datasetVersion") if version else None
+    facts: dict[str, str | None] = {"type": "DataSet", f"{PROPERTY}name": fit_text(dataset.name)}
+    return artifact_claim(
+        _foreign_uri(dataset, event),
+        (("Custom", fit_id(given)),) if given else (),
+        dataset.name,
+        stamp=FOREIGN,
+        time=event.time,
+        facts=facts | _standard_properties(dataset),
+    )
+
+
+def _foreign_uri(dataset: Dataset, event: Incoming) -> str:
+    """A dataset's URI; one in memory is of its run alone, whatever it is called: memory is shared by no two root runs."""
+    if dataset.namespace.partition(":")[0] != IN_MEMORY:
+        return dataset_uri(dataset.namespace, dataset.name)
+    parent = event.run_facet("parent")
+    root = parent.object("root") if parent else None
+    for facet in (root, parent):
+        run = facet.object("run") if facet else None
+        if run is not None and (run_id := run.run_id("runId")):
+            return dataset_uri(f"{IN_MEMORY}://{run_id}", dataset.name)
+    return dataset_uri(f"{IN_MEMORY}://{event.run_id or event.job}", dataset.name)
+
+
+def _uses(dataset: Dataset) -> tuple[Use, ...]:
+    own = dataset.facet(OWN_FACET)
+    if own is None:
+        return ()
+    is_file = own.text("role") == "data"
+    known_by = tuple(sorted({*own.texts("knownBy"), *own.texts("via")}))
+    if is_file:
+        return (Use.model_construct(name="", part="", known_by=known_by),) if known_by else ()
+    return (Use.model_construct(name=own.text("name") or "", part=own.text("part") or "", known_by=known_by),)
+
+
+def _own_properties(own: Facet) -> dict[str, str | None]:
+    facts: dict[str, str | None] = {f"{PROPERTY}{key}": fit_text(text) for key in _TEXTS if (text := own.text(key))}
+    if (size := own.number("size")) is not None:
+        facts[f"{PROPERTY}size"] = str(size)
+    if blob := blob_digest(own):
+        facts[f"{PROPERTY}blob"] = fit_text(blob)
+    if (preview := own.raw("preview")) is not None:
+        facts[f"{PROPERTY}preview"] = fit_json(preview)
+    return facts
+
+
+def _standard_properties(dataset: Dataset) -> dict[str, str | None]:
+    facts: dict[str, str | None] = {}
+    schema = dataset.facet("schema")
+    if schema is not None and (columns := schema.objects("fields")):
+        listed = {column.text("name") or "": column.text("type") or "" for column in columns[:_MOST_COLUMNS]}
+        facts[f"{PROPERTY}columns"] = fit_json(listed)
+        facts[f"{PROPERTY}columnCount"] = str(len(columns))
+    statistics = dataset.facet("outputStatistics" if dataset.is_output else "inputStatistics")
+    if statistics is not None and (rows := statistics.number("rowCount")) is not None:
+        facts[f"{PROPERTY}rows"] = str(rows)
+    return facts
+
+
+def blob_digest(facet: Facet) -> str | None:
+    """The digest in a facet's field ``blob``, which is the digest itself or an object that has it."""
+    if isinstance(facet.raw("blob"), dict):
+        blob = facet.object("blob")
+        return blob.text("digest") if blob else None
+    return facet.text("blob")

@@ -1,0 +1,79 @@
+"""Which of several writers of one content a reader read from.
+
+Knows the model and a view of the graph. A version of a file is one artifact, whoever wrote it: a job that writes ``ok`` to the
+same file every day makes the same version every day. Were all writers upstream of every reader, today's run would descend from
+the data of every other day. What a reader saw came from the last write before it.
+"""
+
+from __future__ import annotations
+
+from lineage_flows.graph.model import Action, Artifact, Association
+from lineage_flows.graph.view import View
+
+__all__ = ["Origins"]
+
+
+class Origins:
+    """Chooses among the makers of an artifact."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def makers(self, artifact: str) -> list[Association]:
+        """The edges from every action that produced an artifact."""
+        return [edge for edge in self._view.into(artifact) if edge.association_type == "Produced"]
+
+    def of(self, artifact: str, reader: str) -> list[str]:
+        """The actions that an artifact came from when a reader took it in.
+
+        Writers in the reader's own run come first; then, replays aside (they write elsewhere, and only what was there before), the
+        last one that began before the reader ended. An artifact without a fingerprint (a table that is added to) comes from all
+        that began before.
+        """
+        makers = [edge.source_arn for edge in self.makers(artifact)]
+        if len(makers) < 2:
+            return makers
+        others = [arn for arn in makers if arn != reader]
+        run, before = self._run(reader), self._seen_at(reader)
+        inside = self._begun([arn for arn in others if self._run(arn) == run], self._ended(reader))
+        if inside:
+            return inside
+        real = [arn for arn in others if not self._is_replay(self._run(arn))] or others
+        begun = self._begun(real, before) or real
+        entity = self._view.entity(artifact)
+        if isinstance(entity, Artifact) and entity.fingerprint is None:
+            return begun
+        last = max(self._started(arn) for arn in begun)
+        return [arn for arn in begun if self._started(arn) in {last, ""}]
+
+    def _begun(self, makers: list[str], before: str) -> list[str]:
+        """Those that had begun at a moment; of an unknown moment, or one whose begin is not known, nothing is ruled out."""
+        return [arn for arn in makers if not before or self._started(arn) <= before]
+
+    def _seen_at(self, reader: str) -> str:
+        """When a reader can have read at the latest. A replay reads what its original read."""
+        run = self._run(reader)
+        original = self._view.repeated_by(run) if self._is_replay(run) else None
+        return self._ended(original if original is not None else reader)
+
+    def _run(self, action: str) -> str:
+        """The action at the top of what an action is in."""
+        found = seen = action
+        while True:
+            outer = [arn for arn in self._view.containers(found) if isinstance(self._view.entity(arn), Action)]
+            if not outer or outer[-1] in {seen, found}:
+                return found
+            found = outer[-1]
+
+    def _is_replay(self, run: str) -> bool:
+        return self._view.entity(run).type == "Replay"
+
+    def _started(self, arn: str) -> str:
+        return self._property(arn, "started")
+
+    def _ended(self, arn: str) -> str:
+        return self._property(arn, "ended")
+
+    def _property(self, arn: str, key: str) -> str:
+        entity = self._view.entity(arn)
+        return entity.properties.get(key, "") if isinstance(entity, Action) else ""

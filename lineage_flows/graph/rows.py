@@ -1,0 +1,147 @@
+"""Rows of the embedded graph's tables to and from the model.
+
+Knows the tables' columns and the model. Rows are not validated again when they are read: they were when they were written.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+from pydantic import ValidationError
+
+from lineage_flows.errors import EventError
+from lineage_flows.graph.keeper import META, PROPERTY, Layers, flatten
+from lineage_flows.graph.model import (
+    Action,
+    Artifact,
+    Association,
+    AssociationType,
+    Context,
+    Entity,
+    MetadataProperties,
+    SourceType,
+    Use,
+)
+
+__all__ = [
+    "ASSOCIATION_ORDER",
+    "SELECT_ASSOCIATION",
+    "SELECT_ENTITY",
+    "association",
+    "check",
+    "dump_uses",
+    "entity",
+    "load_uses",
+    "words",
+]
+
+SELECT_ENTITY = "SELECT arn, lineage, name, source_uri, sources, created, modified, layers FROM entity"
+SELECT_ASSOCIATION = """SELECT s.arn, d.arn, a.type, a.uses, a.created FROM association a
+    JOIN entity s ON s.id = a.source JOIN entity d ON d.id = a.destination"""
+ASSOCIATION_ORDER = "ORDER BY s.arn, d.arn, a.type"
+
+Row = tuple[str, str, str | None, str, str, str, str, str]
+"""The columns of ``SELECT_ENTITY``."""
+
+_NO_METADATA = MetadataProperties()
+
+
+def entity(row: Row) -> Entity:
+    """An entity from a row of ``SELECT_ENTITY``."""
+    fields = _fields(row)
+    fields["metadata"] = (
+        MetadataProperties.model_construct(**fields["metadata"]) if fields.get("metadata") else _NO_METADATA
+    )
+    if row[1] == "Artifact":
+        fields["source_types"] = tuple(SourceType.model_construct(**item) for item in fields["source_types"])
+        return Artifact.model_construct(**fields)
+    if row[1] == "Action":
+        return Action.model_construct(**fields)
+    del fields["metadata"]
+    return Context.model_construct(**fields)
+
+
+def check(row: Row) -> None:
+    """Make sure that a row keeps the limits of the model.
+
+    Raises:
+        EventError: it does not.
+    """
+    fields = _fields(row)
+    try:
+        _MODELS[row[1]].model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EventError(
+            f"{row[1]} {row[3]} cannot be kept in the graph",
+            why=f"{where} {first['msg'][:1].lower()}{first['msg'][1:]}",
+            fix="report it: the projection should have made it fit",
+        ) from error
+
+
+def association(row: tuple[str, ...]) -> Association:
+    """An association from a row of ``SELECT_ASSOCIATION``."""
+    source, destination, kind, uses, created = row
+    return Association.model_construct(
+        source_arn=source,
+        destination_arn=destination,
+        association_type=cast("AssociationType", kind),
+        uses=load_uses(uses) if len(uses) > 2 else (),
+        created_at=created,
+    )
+
+
+def load_uses(text: str) -> tuple[Use, ...]:
+    """Uses from their column."""
+    return tuple(
+        Use.model_construct(name=name, part=part, known_by=tuple(how)) for name, part, how in orjson.loads(text)
+    )
+
+
+def dump_uses(uses: tuple[Use, ...]) -> str:
+    """Uses for their column: those of one name and part joined, sorted."""
+    joined: dict[tuple[str, str], set[str]] = {}
+    for use in uses:
+        joined.setdefault((use.name, use.part), set()).update(use.known_by)
+    return orjson.dumps([[name, part, sorted(how)] for (name, part), how in sorted(joined.items())]).decode()
+
+
+def words(name: str | None, source_uri: str, facts: dict[str, str]) -> str:
+    """What a search looks through: letter case folded, one fact a line."""
+    return "\n".join((name or "", source_uri, *facts.values())).casefold()
+
+
+_MODELS: dict[str, type[Artifact | Action | Context]] = {"Artifact": Artifact, "Action": Action, "Context": Context}
+_TYPE_FIELDS = {"Artifact": "artifact_type", "Action": "action_type", "Context": "context_type"}
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    """The model's fields by name; Any, since they are validated by the model or were before they were written."""
+    arn, lineage, name, source_uri, sources, created, modified, layers = row
+    fields: dict[str, Any] = {
+        "arn": arn,
+        "name": name,
+        "source_uri": source_uri,
+        "created_at": created,
+        "properties": {},
+    }
+    pairs = orjson.loads(sources)
+    if lineage == "Artifact":
+        fields["source_types"] = [{"type": kind, "value": value} for kind, value in pairs]
+    elif pairs:
+        fields["source_type"], fields["source_id"] = pairs[0]
+    if lineage == "Action":
+        fields["modified_at"] = modified
+    metadata: dict[str, str] = {}
+    for key, value in flatten(cast("Layers", orjson.loads(layers))).items():
+        if key.startswith(PROPERTY):
+            fields["properties"][key[len(PROPERTY) :]] = value
+        elif key.startswith(META):
+            metadata[key[len(META) :]] = value
+        else:
+            fields[_TYPE_FIELDS[lineage] if key == "type" else key] = value
+    if metadata:
+        fields["metadata"] = metadata
+    return fields

@@ -1,0 +1,163 @@
+"""``prefect deploy --all`` and a process worker, against a real server: each deployment runs, is captured, and replays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from skfolio.datasets import load_sp500_dataset
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEADLINE = 60.0
+
+
+class Desk:
+    """Prefect's and our own command line as a desk uses them, in the project's folder, with a home of the test's own."""
+
+    def __init__(self, api: str, home: Path) -> None:
+        self.api = api
+        # The project's pyproject.toml is what switches capture on here; the tests' own environment switches it off.
+        inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_PLUGINS_ENABLED"}
+        self.environment = {**inherited, "PREFECT_API_URL": api, "LINEAGE_FLOWS_HOME": str(home), "COLUMNS": "400"}
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def prefect(self, *arguments: str) -> str:
+        done = self.run(sys.executable, "-m", "prefect", *arguments)
+        assert done.returncode == 0, f"prefect {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def worker(self, *arguments: str) -> str:
+        """Let a process worker run what is due, once."""
+        return self.prefect("worker", "start", "--pool", "local", "--run-once", *arguments)
+
+    def lineage(self, *arguments: str) -> Any:
+        done = self.run(str(Path(sys.executable).with_name("lineage-flows")), *arguments, "--json")
+        assert done.returncode == 0, f"lineage-flows {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def post(self, path: str, body: Any) -> Any:
+        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        answer = httpx.get(f"{self.api}/{path}", timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found = self.get(f"deployments/name/{name}/{name}")
+        assert isinstance(found, dict)
+        return found
+
+    def order(self, name: str, **parameters: object) -> str:
+        """Ask for a run of a deployment now; its id."""
+        created = self.post(f"deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
+        return str(created["id"])
+
+    def state(self, run_id: str) -> str:
+        return str(self.get(f"flow_runs/{run_id}")["state"]["name"])
+
+
+@pytest.fixture(scope="module")
+def desk(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    desk = Desk(prefect_server, tmp_path_factory.mktemp("deployments") / "home")
+    desk.prefect("work-pool", "create", "local", "--type", "process", "--overwrite")
+    desk.prefect("deploy", "--all")
+    # Its schedule may fall due at any minute; here it runs only when it is ordered.
+    paused = httpx.patch(f"{prefect_server}/deployments/{desk.deployment('housekeeping')['id']}", json={"paused": True})
+    paused.raise_for_status()
+    return desk
+
+
+def test_all_three_are_deployed_on_their_schedules(desk):
+    schedules = {}
+    for name in ("backtest", "replay", "housekeeping"):
+        found = desk.deployment(name)
+        assert found["work_pool_name"] == "local"
+        assert found["pull_steps"] == [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}], (
+            "workers run the code where it lies"
+        )
+        schedules[name] = [entry["schedule"] for entry in found["schedules"]]
+    (weekdays,) = schedules["backtest"]
+    assert (weekdays["cron"], weekdays["timezone"]) == ("30 16 * * 1-5", "America/New_York")
+    assert schedules["replay"] == []
+    (quarters,) = schedules["housekeeping"]
+    assert quarters["interval"] == 900
+
+
+def test_a_worker_runs_each_and_the_replay_is_identical(desk, tmp_path):
+    prices, figure = tmp_path / "prices.parquet", tmp_path / "equity.png"
+    # Not the sample that the flow writes when it finds none: a replay that made its prices afresh would come out different.
+    load_sp500_dataset().loc[:"2021"].to_parquet(prices)
+    original = desk.order("backtest", prices=str(prices), figure=str(figure), lookback=126)
+    desk.worker()
+    assert desk.state(original) == "Completed"
+    steps = desk.lineage("show", original)["record"]["steps"]
+    reads = {data["path"]: data["blob"] for step in steps for data in step["datasets"] if data["direction"] == "read"}
+    assert reads[str(prices)] is not None, "a replay needs the content of what was read"
+    prices.unlink()
+    figure.unlink()
+
+    (run,) = [run for run in desk.lineage("runs") if run["run_id"] == original]
+    assert (run["flow"], run["state"], run["kind"]) == ("backtest", "Completed", "run")
+
+    replay, housekeeping = desk.order("replay", run=original), desk.order("housekeeping")
+    said = desk.worker()
+    assert (desk.state(replay), desk.state(housekeeping)) == ("Completed", "Completed"), said
+    (replayed,) = [run for run in desk.lineage("runs") if run["replay_of"] == original]
+    assert (replayed["kind"], replayed["verdict"]) == ("replay", "identical")
+    assert not prices.exists(), "a replay writes nothing where the original did"
+
+
+def test_a_scheduled_run_is_captured_with_its_deployment_and_nominal_time(desk, tmp_path):
+    deployment = desk.deployment("backtest")
+    files = {"prices": str(tmp_path / "prices.parquet"), "figure": str(tmp_path / "equity.png")}
+    schedule = {"schedule": {"interval": 20}, "active": True, "parameters": files}
+    (made,) = desk.post(f"deployments/{deployment['id']}/schedules", [schedule])
+    try:
+        due = _scheduled(desk, deployment["id"])
+        desk.worker("--limit", "1", "--prefetch-seconds", "60")
+    finally:
+        httpx.delete(f"{desk.api}/deployments/{deployment['id']}/schedules/{made['id']}", timeout=30)
+    assert desk.state(due["id"]) == "Completed"
+
+    flow = desk.lineage("show", due["id"])["record"]["flow"]
+    assert flow["deployment"]["id"] == deployment["id"]
+    assert flow["nominal_start"][:19] == due["expected_start_time"][:19]
+
+
+def _scheduled(desk: Desk, deployment_id: str) -> dict[str, Any]:
+    """The next run that the server's scheduler made."""
+    wanted = {
+        "flow_runs": {"deployment_id": {"any_": [deployment_id]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
+        "sort": "EXPECTED_START_TIME_ASC",
+    }
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        for run in desk.post("flow_runs/filter", wanted):
+            if run["auto_scheduled"]:
+                assert isinstance(run, dict)
+                return run
+        time.sleep(0.5)
+    raise AssertionError("the scheduler made no run")
