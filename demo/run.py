@@ -34,9 +34,12 @@ CLI = Path(sys.executable).with_name("lineage-flows")
 STAGES = 7
 WIDTH_WITHOUT_TERMINAL = 120
 SWITCHED_ON = "[tool.prefect.plugins]\nenabled = true\n"
+PRICES = "../market/prices.parquet"
 # A year shorter than the sample the flow writes when it finds no prices: a replay that made its prices afresh, rather than
 # being given those of the run, comes out different.
-MAKE_PRICES = "from skfolio.datasets import load_sp500_dataset; load_sp500_dataset().loc[:'2021'].to_parquet('data/prices.parquet')"
+MAKE_PRICES = (
+    f"from skfolio.datasets import load_sp500_dataset; load_sp500_dataset().loc[:'2021'].to_parquet({PRICES!r})"
+)
 
 
 class DemoError(Exception):

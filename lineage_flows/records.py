@@ -10,6 +10,7 @@ import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
 
@@ -379,8 +380,16 @@ def value_uri(namespace: str, what: Literal["task-run", "flow-run"], run_id: str
     return f"prefect://{namespace}/{what}/{run_id}/{part}"
 
 
+def record_json(record: Frozen, *, exclude_defaults: bool = False) -> bytes:
+    """A record as JSON, also one that names a file whose name is not UTF-8 (half a surrogate pair, which JSON can escape)."""
+    try:
+        return record.model_dump_json(exclude_defaults=exclude_defaults).encode()
+    except PydanticSerializationError:
+        return json.dumps(record.model_dump(exclude_defaults=exclude_defaults)).encode()
+
+
 def read_run_record(data: bytes) -> RunRecord:
-    """Read a run record from its stored form (JSON, as ``RunRecord.model_dump_json`` writes it).
+    """Read a run record from its stored form, as ``record_json`` writes it.
 
     Raises:
         RecordFormatError: it is of a format that this version does not know, or no run record at all.
@@ -393,6 +402,6 @@ def read_run_record(data: bytes) -> RunRecord:
     if found != RECORD_FORMAT:
         raise RecordFormatError(found, RECORD_FORMAT)
     try:
-        return RunRecord.model_validate_json(data)
+        return RunRecord.model_validate(document)
     except ValidationError as error:
         raise RecordFormatError(f"{found} with {error.error_count()} unreadable fields", RECORD_FORMAT) from error

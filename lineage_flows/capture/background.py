@@ -60,7 +60,7 @@ def _gather(session: Session, start: FlowRecord, flow_run: FlowRun, gate: thread
         code = code.model_copy(update={"blob": None, "modules": (), "note": f"not kept: the level is {start.level}"})
     environment = capture_environment(session.settings.variables, cache=session.cache)
     digest = environment_digest(environment)
-    blob = session.put(environment.model_dump_json().encode(), "json")
+    blob = session.put_json(environment.model_dump_json().encode())
     return Background(
         code=code,
         environment=environment,

@@ -16,15 +16,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lineage_flows.capture.active import Active, is_unobserved
 from lineage_flows.capture.generator_state import read_numpy, set_state, write_numpy
-from lineage_flows.records import BlobRef, RandomStates
+
+if TYPE_CHECKING:
+    from lineage_flows.records import BlobRef, RandomStates
 
 __all__ = ["Draws", "Feed", "arm", "before_runs", "entropy", "install", "uninstall"]
 
-Put = Callable[[bytes], BlobRef]
+Put: TypeAlias = "Callable[[bytes], BlobRef]"
 
 _log = logging.getLogger("lineage_flows.capture")
 

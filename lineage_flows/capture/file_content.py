@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.capture.paths import is_secret_file
 from lineage_flows.errors import ContentError, LineageError
-from lineage_flows.records import BlobRef
 
 if TYPE_CHECKING:
     from lineage_flows.capture.disk_cache import DiskCache
     from lineage_flows.content import Store
+    from lineage_flows.records import BlobRef
 
 __all__ = ["FILE_FORMAT", "FOLDER_FORMAT", "Content", "Signature", "restore_content", "signature", "take"]
 
@@ -96,7 +96,7 @@ def _file(path: str, status: os.stat_result, *, store: Store | None, size_cap: i
         if store is None:
             return Content(fingerprint, status.st_size, problem=problem)
         if digest is not None and _has(store, digest):
-            return Content(fingerprint, status.st_size, BlobRef(digest=digest, size=status.st_size, format=FILE_FORMAT))
+            return Content(fingerprint, status.st_size, _blob(digest, status.st_size, FILE_FORMAT))
     content = _read(path, store, problem)
     if signature(os.stat(path)) != seen:
         changed = "changed while it was being read"
@@ -117,7 +117,7 @@ def _read(path: str, store: Store | None, problem: str | None) -> Content:
         ) as error:  # the disk is full, the bucket is away: the flow goes on, the dataset is known by its hash
             problem = f"not kept: {error}"
         else:
-            return Content(fingerprint, size, BlobRef(digest=digest, size=size, format=FILE_FORMAT))
+            return Content(fingerprint, size, _blob(digest, size, FILE_FORMAT))
     fingerprint, size = fingerprint_file(path)
     return Content(fingerprint, size, problem=problem)
 
@@ -148,7 +148,13 @@ def _folder(path: str, *, store: Store | None, size_cap: int, cache: DiskCache |
         stored, stored_size = store.put(json.dumps({"files": listing}, sort_keys=True).encode())
     except LineageError as error:
         return Content(digest, size, problem=f"not kept: {error}")
-    return Content(digest, size, BlobRef(digest=stored, size=stored_size, format=FOLDER_FORMAT), problem)
+    return Content(digest, size, _blob(stored, stored_size, FOLDER_FORMAT), problem)
+
+
+def _blob(digest: str, size: int, format_: str) -> BlobRef:
+    from lineage_flows.records import BlobRef  # this module is loaded while Prefect starts
+
+    return BlobRef(digest=digest, size=size, format=format_)
 
 
 def _files_below(path: str) -> list[str]:

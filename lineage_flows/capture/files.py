@@ -18,19 +18,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lineage_flows.capture import snapshot_gate
+from lineage_flows.capture import prefect_places, snapshot_gate
 from lineage_flows.capture.active import Activation, Active, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, restore_content, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
 from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable, to_uri
 from lineage_flows.errors import ContentError
-from lineage_flows.records import DatasetRef
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lineage_flows.capture.disk_cache import DiskCache
     from lineage_flows.content import Store
+    from lineage_flows.records import DatasetRef
 
 __all__ = [
     "FileLog",
@@ -95,14 +95,14 @@ _config = _Config()
 
 
 def configure(*, ignored: Iterable[str] = (), observed: Iterable[str] = (), cache: DiskCache | None = None) -> None:
-    """Say once in a process what does not count as data.
+    """Say once in a process what does not count as data, beside Prefect's own folders.
 
     Args:
-        ignored: folders: the lineage home, Prefect's home.
+        ignored: folders: the lineage home.
         observed: folders that count even inside an ignored one: a replay's workspace.
         cache: where hashes of unchanged files are remembered from run to run.
     """
-    _config.rules = PathRules(ignored, observed)
+    _config.rules = PathRules([*ignored, *prefect_places.folders()], observed)
     _config.cache = cache
 
 
@@ -338,6 +338,8 @@ class FileLog:
         self._add(path, seen, Content(None, None, problem=problem), "import", next(_order))
 
     def _ref(self, name: str, direction: str, content: Content, via: list[str], order: int) -> DatasetRef:
+        from lineage_flows.records import DatasetRef  # this module is loaded while Prefect starts
+
         named = name if self._original_path is None else self._original_path(name)
         return DatasetRef(
             namespace="file",

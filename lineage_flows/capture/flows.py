@@ -17,7 +17,7 @@ from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
-from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level
+from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -233,7 +233,7 @@ class FlowRecorder:
                 run = run.model_copy(update={"flow": record})
         stored: BlobRef | None = None
         with self._boundary.guard("keeping the run record", flow.errors):
-            stored = session.put(run.model_dump_json().encode(), "json")
+            stored = session.put_json(record_json(run))
         if stored is None:
             record = record.model_copy(update={"capture_errors": tuple(flow.errors)})
         event = session.builder.flow_event(kind, record, run_record=stored, environment=environment)

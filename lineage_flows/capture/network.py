@@ -1,6 +1,6 @@
 """Names what a run connects to, and tells Prefect's own connections from the flow's.
 
-Knows sockets' addresses and Prefect's settings; must not know what is recorded.
+Knows sockets' addresses and where Prefect's API answers; must not know what is recorded.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import sys
 import threading
 import time
-import urllib.parse
 
 from lineage_flows.capture.active import unobserved
+from lineage_flows.capture.prefect_places import endpoints
 
 __all__ = ["is_prefect", "peer", "resolving"]
 
@@ -51,25 +50,7 @@ def is_prefect(address: object) -> bool:
     if not isinstance(address, tuple) or len(address) < 2:
         return False
     host, port = str(address[0]), address[1]
-    return any(port == known_port and host in _resolve(known) for known, known_port in _endpoints())
-
-
-def _endpoints() -> list[tuple[str, int]]:
-    """Hosts and ports of the API, the configured one and those this process started for itself."""
-    urls: list[str] = []
-    settings = sys.modules.get("prefect.settings")
-    if settings is not None:
-        urls.append(settings.get_current_settings().api.url or "")
-    server = sys.modules.get("prefect.server.api.server")
-    if server is not None:
-        started = getattr(server.SubprocessASGIServer, "_instances", {})
-        urls += [instance.address for instance in started.values() if instance.port]
-    found = []
-    for url in urls:
-        parts = urllib.parse.urlsplit(url)
-        if parts.hostname:
-            found.append((parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)))
-    return found
+    return any(port == known_port and host in _resolve(known) for known, known_port in endpoints())
 
 
 def _resolve(host: str) -> frozenset[str]:

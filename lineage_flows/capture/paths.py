@@ -181,7 +181,7 @@ def _interpreter_folders() -> tuple[str, ...]:
 
 def absolute(path: str) -> str | None:
     """The absolute name of a path as the code gave it, links not resolved; None when the working directory is gone."""
-    if path.startswith("/") and "/." not in path and "//" not in path:
+    if path.startswith("/") and "/." not in path and "//" not in path and not path.endswith("/"):
         return path
     try:
         return os.path.abspath(path)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from lineage_flows.capture import entropy as _entropy
 from lineage_flows.capture.entropy import Draws, Feed, entropy
 from lineage_flows.capture.generator_state import READERS, Reading, loaded_numpy_random, read_python, set_state
 from lineage_flows.capture.isolation import isolate_prefect, release_prefect
-from lineage_flows.records import BlobRef, RandomStates
+
+if TYPE_CHECKING:
+    from lineage_flows.records import BlobRef, RandomStates
 
 __all__ = [
     "Draws",
@@ -27,7 +30,7 @@ __all__ = [
     "uninstall",
 ]
 
-Put = Callable[[bytes], BlobRef]
+Put: TypeAlias = "Callable[[bytes], BlobRef]"
 Read = Callable[[str], bytes]
 
 _lock = threading.Lock()
@@ -64,6 +67,8 @@ def snapshot(put: Put | None) -> RandomStates:
         LineageError: from ``put``.
     """
     global _last  # noqa: PLW0603 - what the last snapshot of the process found
+    from lineage_flows.records import RandomStates  # this module is loaded while Prefect starts
+
     if put is None:
         return RandomStates()
     readings = {name: read() for name, (read, _) in READERS.items()}
@@ -112,6 +117,8 @@ def module_states(put: Put | None) -> RandomStates | None:
     Raises:
         LineageError: from ``put``.
     """
+    from lineage_flows.records import RandomStates
+
     if put is None or _at_install is None:
         return None
     draws = _entropy.before_runs()

@@ -56,7 +56,7 @@ class Session:
         self.on_finish = on_finish
         self.on_leave = on_leave
         self.boundary = Boundary(strict=settings.strict)
-        self.builder = EventBuilder(settings.namespace)
+        self.builder = EventBuilder(settings.namespace, sink.record)
         self.values = ValueObserver(
             store, size_cap=int(settings.size_cap), strip=interceptor.strip if interceptor else ""
         )

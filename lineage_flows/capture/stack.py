@@ -51,7 +51,7 @@ TOOLS = frozenset(
 )
 """Packages and modules whose reading, writing and connecting is never the flow's."""
 
-TRANSPARENT = ("lineage_flows.capture.", "lineage_flows.replay.redirect")
+TRANSPARENT = ("lineage_flows.capture.", "lineage_flows.replay.")
 """Modules of this project that stand between the user's code and what it calls."""
 
 CALLERS = frozenset(

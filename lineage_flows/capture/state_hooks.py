@@ -15,7 +15,7 @@ from lineage_flows.capture import facts
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.run_record import assemble
-from lineage_flows.records import FlowRecord, StepRecord
+from lineage_flows.records import FlowRecord, StepRecord, record_json
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -110,7 +110,7 @@ class _Hooks:
         error = facts.stored_state(state) if state.is_failed() or state.is_crashed() else None
         record = record.model_copy(update={"ended": facts.now(), "result": result, "error": error})
         run = assemble(record, session.sink.records(record.root_run_id))
-        stored = session.put(run.model_dump_json().encode(), "json")
+        stored = session.put_json(record_json(run))
         session.sink.accept(session.builder.flow_event(_ENDINGS[state.type.value], record, run_record=stored), record)  # type: ignore[arg-type]
         if session.on_leave is not None:
             session.on_leave()

@@ -62,8 +62,9 @@ class Judge:
         self._outputs.update({a.run_id: outcome, b.run_id: outcome})
         verdict = worst([*inputs.values(), outcome])
         changed = tuple(name for name, found in inputs.items() if found != "identical")
-        if b.restored and verdict == "identical":
-            return Judged("restored", ("its captured result was used; it was not executed",))
+        if (b.restored or (b.cached and not a.cached)) and verdict == "identical":
+            source = "its captured result was used" if b.restored else "Prefect's cache answered"
+            return Judged("restored", (f"{source}; it was not executed",))
         if b.restored:
             details = ("its captured result was used although its inputs differ", *details)
         return Judged(verdict, details, changed, comparable)
@@ -97,7 +98,7 @@ class Judge:
         if a.state_type != b.state_type:
             return "different", (f"ended {a.state or a.state_type}, now {b.state or b.state_type}",), True
         value = self._values(_output(a), _output(b))
-        written, file_details = self._written(a.datasets, b.datasets)
+        written, file_details = self._written(a.datasets, b.datasets) if _ran(a) and _ran(b) else (None, ())
         details = (*((_said_value(value),) if value and value.verdict != "identical" else ()), *file_details)
         if value is None and written is None:
             return "identical", ("its output cannot be compared: it has no fingerprint",), False
@@ -140,6 +141,11 @@ class Judge:
 
 def _output(record: StepRecord | FlowRecord) -> ValueRef | None:
     return record.output if isinstance(record, StepRecord) else record.result
+
+
+def _ran(record: StepRecord | FlowRecord) -> bool:
+    """Whether the function was executed, and so wrote what it writes; not when its result was in a cache."""
+    return not (isinstance(record, StepRecord) and (record.cached or record.restored))
 
 
 def _last_writes(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, str | None]:

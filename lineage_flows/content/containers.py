@@ -21,7 +21,15 @@ from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Walk
 from lineage_flows.errors import ContentError
 
-__all__ = ["is_number", "is_set", "look_at_named", "mapping_body", "sequence_body", "set_subclass_steps"]
+__all__ = [
+    "dict_subclass_steps",
+    "is_number",
+    "is_set",
+    "look_at_named",
+    "mapping_body",
+    "sequence_body",
+    "set_subclass_steps",
+]
 
 _PREVIEWED = 32
 _MOST_METRICS = 1000
@@ -125,7 +133,8 @@ def set_subclass_steps(value: Any, _walk: Walk) -> Steps:  # noqa: ANN401 - any 
     return node(b"set subclass", name(type_name(type(value))), *tokens)
 
 
-def _dict_subclass_steps(value: dict[object, object], _walk: Walk) -> Steps:
+def dict_subclass_steps(value: dict[object, object], _walk: Walk) -> Steps:
+    """Token of a dictionary with a class of its own, whose other attributes are none of its value."""
     tokens = yield (dict(value), getattr(value, "default_factory", None))
     return node(b"dict subclass", name(type_name(type(value))), *tokens)
 
@@ -197,7 +206,7 @@ register(list, steps=_sequence_steps(b"list"), flat=_flat_sequence(b"list"), loo
 register(tuple, steps=_sequence_steps(b"tuple"), flat=_flat_sequence(b"tuple"), look=_look_at_sized)
 register(dict, steps=_dict_steps, flat=_flat_dict, look=_look_at_mapping)
 register(collections.OrderedDict, steps=_ordered_dict_steps)
-register(collections.defaultdict, collections.Counter, steps=_dict_subclass_steps)
+register(collections.defaultdict, collections.Counter, steps=dict_subclass_steps)
 register(types.MappingProxyType, steps=_view_steps(b"mapping proxy", dict), look=_look_at_mapping)
 register(types.SimpleNamespace, steps=_view_steps(b"namespace", vars))
 register(type({}.keys()), steps=_view_steps(b"keys", set))

@@ -19,6 +19,7 @@ __all__ = [
     "booster_steps",
     "estimator_steps",
     "is_booster",
+    "is_bunch",
     "is_estimator",
     "is_model",
     "is_portfolio",
@@ -27,8 +28,8 @@ __all__ = [
     "search_tree_steps",
 ]
 
-_NOT_LEARNED = {"_sklearn_version", "refit_time_"}
-"""Attributes of estimators that say when or by what they were fitted, not what was learned."""
+_NOT_LEARNED = {"_sklearn_version", "refit_time_", "_stop_words_id"}
+"""Attributes of estimators that say when, by what or at which address they were fitted, not what was learned."""
 
 _TIMES = "_time"
 """End of the keys of ``cv_results_`` that hold how long a fit took."""
@@ -63,12 +64,25 @@ def estimator_steps(value: object, walk: Walk) -> Steps:
         return node(b"global", name(type_name(type(value)), reduction))
     function, arguments, state, items, pairs, setter = reduction
     if type(state) is dict:
-        state = {key: _learned(key, item) for key, item in state.items() if key not in _NOT_LEARNED}
+        state = {key: _learned(key, item) for key, item in state.items() if not _is_incidental(key, item)}
     tokens = yield (function, arguments, state, items, pairs, setter)
     # What a model is made of is walked by the pickle rule too; it is the model rule that answers for it.
     walk.strength = strength
     walk.weaken("model")
     return node(b"model", name(type_name(type(value))), *tokens)
+
+
+def _is_incidental(key: str, item: object) -> bool:
+    """Whether an attribute says nothing about what was learned.
+
+    A random generator that an estimator keeps for itself is often numpy's global one, which moves on with every draw of the
+    program; one that is a parameter counts.
+    """
+    if key in _NOT_LEARNED:
+        return True
+    cls = type(item)
+    own = key.startswith("_") or key.endswith("_")
+    return own and (comes_from(cls, "numpy", "RandomState") or comes_from(cls, "numpy", "Generator"))
 
 
 def _learned(key: str, item: object) -> object:
@@ -107,6 +121,11 @@ def search_tree_steps(value: object, walk: Walk) -> Steps:
     kept = [item for place, item in enumerate(state) if place not in _TREE_COUNTERS]
     (token,) = yield (kept,)
     return node(b"search tree", name(type_name(type(value))), token)
+
+
+def is_bunch(cls: type) -> bool:
+    """Whether instances are scikit-learn's dictionaries with attributes, which lose what is no item when they are pickled."""
+    return comes_from(cls, "sklearn", "Bunch")
 
 
 def is_search_tree(cls: type) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lineage_flows.content.callables import is_iterator, refuse_iterator
-from lineage_flows.content.containers import is_set, set_subclass_steps
+from lineage_flows.content.containers import dict_subclass_steps, is_set, set_subclass_steps
 from lineage_flows.content.models import (
     booster_steps,
     estimator_steps,
     is_booster,
+    is_bunch,
     is_estimator,
     is_portfolio,
     is_search_tree,
@@ -28,6 +29,7 @@ PREDICATES: tuple[tuple[Callable[[type], bool], Rule], ...] = (
     (is_booster, Rule(steps=booster_steps)),
     (is_estimator, Rule(steps=estimator_steps)),
     (is_search_tree, Rule(steps=search_tree_steps)),
+    (is_bunch, Rule(steps=dict_subclass_steps)),
     (is_portfolio, Rule(steps=portfolio_steps)),
     (is_named_tuple, Rule(steps=record_steps)),
     (is_dataclass, Rule(steps=record_steps)),

@@ -6,8 +6,8 @@ Knows events and the graph's projection; must not know the spool.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lineage_flows.delivery.forks import guard_forks
 from lineage_flows.errors import DeliveryError, EventError, LineageError
@@ -25,6 +25,9 @@ _MISTAKES = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError
 """What code raises that met an event it was not written for: trying again would not help."""
 
 _FORK_WAIT_SECONDS = 5.0
+
+_abandoned: list[object] = []
+"""Keepers that came over a fork while they were in use: neither used nor closed."""
 
 
 class Receiver(Protocol):
@@ -77,6 +80,10 @@ class GraphReceiver:
             EventError: one of them is malformed and will always be.
             DeliveryError: the graph cannot be written now.
         """
+        self.project(events)
+
+    def project(self, events: Sequence[Event | Mapping[str, Any]]) -> None:
+        """Project events, also those of other producers as plain JSON objects; raises as ``receive``."""
         from lineage_flows.graph.project import project
 
         with self._lock:
@@ -120,6 +127,8 @@ class GraphReceiver:
 
     def after_fork_in_child(self) -> None:
         """See ``ForkSafe``."""
+        if self._keeper is not None:
+            _abandoned.append(self._keeper)
         self._keeper, self._lock = None, threading.Lock()
 
     def _drop(self) -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from lineage_flows.delivery.database import Database
 from lineage_flows.errors import DeliveryError
 from lineage_flows.events import TERMINAL, Event, EventKind
-from lineage_flows.records import FlowRecord, StepRecord
+from lineage_flows.records import FlowRecord, StepRecord, record_json
 
 __all__ = ["ParkedEvent", "Spool", "SpooledEvent"]
 
@@ -98,7 +97,7 @@ class Spool:
         Raises:
             DeliveryError: it could not be kept; nothing of it was.
         """
-        body = None if record is None else _written(record)
+        body = None if record is None else record_json(record, exclude_defaults=True)
         with self._database.write() as connection:
             seq = connection.execute(
                 "INSERT INTO events (run_id, root_run_id, kind, time, accepted, payload) VALUES (?, ?, ?, ?, ?, ?)",
@@ -269,7 +268,7 @@ class Spool:
             kind = _RECORDS[what]
             try:
                 return kind.model_validate_json(body)
-            except ValidationError:  # JSON that only Python's own reader takes: see _written
+            except ValidationError:  # JSON that only Python's own reader takes: see record_json
                 return kind.model_validate(json.loads(body))
         except (KeyError, ValueError) as error:
             raise DeliveryError(
@@ -277,13 +276,6 @@ class Spool:
                 why="it was written by another version of lineage-flows",
                 fix="use the version that wrote it, or move the file away",
             ) from error
-
-
-def _written(record: StepRecord | FlowRecord) -> bytes:
-    try:
-        return record.model_dump_json(exclude_defaults=True).encode()
-    except PydanticSerializationError:  # half a surrogate pair, from the name of a file that is not UTF-8
-        return json.dumps(record.model_dump(exclude_defaults=True)).encode()
 
 
 def _unicode(text: str) -> str:

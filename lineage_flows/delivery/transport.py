@@ -12,7 +12,6 @@ user's OpenLineage configuration, this one among them.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ import attr
 from openlineage.client.serde import Serde
 from openlineage.client.transport import Config, Transport
 
-from lineage_flows.delivery.forks import guard_forks
+from lineage_flows.delivery.receivers import GraphReceiver
 from lineage_flows.settings import load_settings
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
 
 __all__ = ["GraphConfig", "GraphTransport"]
-
-_FORK_WAIT_SECONDS = 5.0
 
 
 @attr.define
@@ -64,54 +61,24 @@ class GraphTransport(Transport):
 
     def __init__(self, config: GraphConfig) -> None:
         self.config = config
-        self._keeper: Keeper | None = None
-        self._lock = threading.Lock()
-        self._held = False
-        guard_forks(self)
+        self._graph = GraphReceiver(self._open)
 
     def emit(self, event: Event) -> None:
         """Write what an event says into the graph.
 
         Raises:
             EventError: it is not an OpenLineage event.
-            LineageError: the graph, or the settings that say where it is, cannot be used.
+            DeliveryError: the graph, or the settings that say where it is, cannot be used.
         """
-        from lineage_flows.graph.project import project
-
-        document = Serde.to_dict(event)
-        with self._lock:
-            if self._keeper is None:
-                self._keeper = self._open()
-            project([document], self._keeper)
+        self._graph.project([Serde.to_dict(event)])
 
     def close(self, timeout: float = -1) -> bool:
         """Close the graph; always True, since an event that was emitted is in it."""
-        with self._lock:
-            self._drop()
+        self._graph.close()
         return True
-
-    def before_fork(self) -> None:
-        """See ``ForkSafe``."""
-        self._held = self._lock.acquire(timeout=_FORK_WAIT_SECONDS)
-        if self._held:
-            self._drop()
-
-    def after_fork_in_parent(self) -> None:
-        """See ``ForkSafe``."""
-        if self._held:
-            self._lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """See ``ForkSafe``."""
-        self._keeper, self._lock = None, threading.Lock()
 
     def _open(self) -> Keeper:
         from lineage_flows.graph.embedded import open_embedded
 
         home = Path(self.config.home).expanduser() if self.config.home else load_settings().home
         return open_embedded(home / "graph.db")
-
-    def _drop(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.close()

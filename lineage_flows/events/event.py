@@ -49,6 +49,14 @@ class Sink(Protocol):
         """
         ...
 
+    def record(self, run_id: str) -> StepRecord | FlowRecord | None:
+        """The latest accepted record of one run; None when none was accepted.
+
+        Raises:
+            DeliveryError: it cannot be read.
+        """
+        ...
+
     def records(self, root_run_id: str) -> list[StepRecord | FlowRecord]:
         """The latest accepted record of each run under a root flow run, in the order the runs were first accepted.
 

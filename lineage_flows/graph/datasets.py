@@ -97,7 +97,8 @@ def artifact_claim(
     arn = artifact_arn(uri, sources)
     value = value_name(uri)
     handle = value.handle if value is not None else None
-    return Claim("Artifact", arn, artifact_name(label, arn), uri, sources, handle, stamp, time, facts)
+    named = {**facts, "name": artifact_name(label, arn)}
+    return Claim("Artifact", arn, None, uri, sources, handle, stamp, time, named)
 
 
 def _foreign_claim(dataset: Dataset, event: Incoming) -> Claim:

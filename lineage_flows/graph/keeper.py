@@ -32,7 +32,8 @@ Direction = Literal["up", "down"]
 """``up``: from destination to source, towards where things come from. ``down``: from source to destination."""
 
 Facts = Mapping[str, str | None]
-"""What a claim says: ``type``, ``status``, ``description``, and properties under ``PROPERTY``, metadata under ``META``.
+"""What a claim says: ``type``, ``status``, ``description``; of an artifact its ``name``; properties and metadata, whose keys
+begin with ``PROPERTY`` and ``META``.
 
 None says that there is no such thing (any more): a run that failed once and then completed has no error.
 """
@@ -51,7 +52,7 @@ class Claim:
     Attributes:
         lineage: which kind of entity.
         arn: its ARN. Of an action already known by its handle, the known ARN counts.
-        name: its name; None for an artifact without one.
+        name: its name; None for an artifact, whose name is a fact like others and no part of its identity.
         source_uri: where it is.
         sources: for an artifact its source types, sorted; for others at most one pair of source type and source id.
         handle: another name it can be linked by: ``run:ID`` of an action (its identity), ``task-run/ID/result`` of a value.

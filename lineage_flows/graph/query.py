@@ -12,10 +12,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from lineage_flows.errors import UnknownReferenceError
+from lineage_flows.graph.bodies import FLOW_TYPES, RECORD_TYPE, all_members
 from lineage_flows.graph.keeper import Direction, Keeper
 from lineage_flows.graph.model import Action, Artifact, AssociationType, Context, Entity, Use
 from lineage_flows.graph.places import Hop, Place
-from lineage_flows.graph.rules import FLOW_TYPES, RECORD_TYPE, Rules, all_members
+from lineage_flows.graph.rules import Rules
 from lineage_flows.graph.view import View
 
 __all__ = ["Path", "Walk", "WalkEdge", "WalkNode", "downstream", "path", "search", "upstream"]

@@ -70,6 +70,8 @@ CREATE TABLE twin (             -- values said to be the same, by handle (SameAs
 CREATE INDEX twin_back ON twin (original);
 """
 
+_MAGIC = b"SQLite format 3\0"
+
 _REBUILD = "restore it from a backup, or move it away so that a new graph begins"
 
 
@@ -88,6 +90,7 @@ def connect(path: Path) -> sqlite3.Connection:
             why=error.strerror or str(error),
             fix="point LINEAGE_FLOWS_HOME at a folder that can be written",
         ) from error
+    _holds_something(path)
     with translated(path):
         connection = _open(f"{path.absolute().as_uri()}?mode=rwc")
         with _closed_on_error(connection):
@@ -105,15 +108,8 @@ def connect_reading(path: Path) -> sqlite3.Connection | None:
     Raises:
         KeeperUnavailableError: as above, or the file cannot be read.
     """
-    try:
-        if not path.exists():
-            return None
-    except OSError as error:
-        raise KeeperUnavailableError(
-            f"the lineage graph {path} cannot be read",
-            why=error.strerror or str(error),
-            fix="mend the folder's permissions",
-        ) from error
+    if not _holds_something(path):
+        return None
     with translated(path):
         connection = _open_reading(path)
         with _closed_on_error(connection):
@@ -128,6 +124,28 @@ def connect_empty() -> sqlite3.Connection:
     connection = _open("file::memory:")
     connection.executescript(_TABLES)
     return connection
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether there is a file with something in it. SQLite itself would take a short file of anything for an empty database.
+
+    Raises:
+        KeeperUnavailableError: what it holds is no SQLite file, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise KeeperUnavailableError(
+            f"the lineage graph {path} cannot be opened",
+            why=error.strerror or str(error),
+            fix="make it a readable file in a readable folder",
+        ) from error
+    if start and start != _MAGIC:
+        raise damaged(path, "it is no SQLite file")
+    return bool(start)
 
 
 @contextmanager

@@ -65,15 +65,19 @@ class View:
             self._repeated[replay] = found[0].destination_arn if found else None
         return self._repeated[replay]
 
-    def prefetch(self, arns: Iterable[str], direction: Direction, *, far: bool) -> None:
-        """Fetch what a walk will ask of these entities; with ``far`` also of all that follow from them along data edges."""
+    def prefetch(self, arns: Iterable[str], direction: Direction, *, far: bool) -> set[str]:
+        """Fetch what a walk will ask of these entities; with ``far`` also of all that follow from them along data edges.
+
+        Returns:
+            These entities, and those that were fetched with them.
+        """
         nodes = set(arns)
         wanted = {arn for arn in nodes if arn not in self._data[direction]}
         if wanted:
             self._rounds += 1
             if far and self._rounds > _MOST_ROUNDS:
                 self._fetch_everything()
-                return
+                return nodes
             nodes |= self._fetch_closure(wanted, direction) if far else self._fetch_next(wanted, direction)
         self._fetch_entities(nodes)
         actions = [arn for arn in nodes if isinstance(self._entities.get(arn), Action)]
@@ -84,6 +88,7 @@ class View:
             actions = sorted(outer - self._containment["up"].keys())
             self._fetch_entities(actions)
             self.prefetch_edges(actions, "up")
+        return nodes
 
     def prefetch_members(self, arns: Iterable[str]) -> None:
         """Fetch what is directly part of these."""

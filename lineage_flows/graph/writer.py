@@ -120,12 +120,13 @@ def _store(connection: sqlite3.Connection, states: Iterable[_State]) -> None:
             )
         )
         facts = flatten(state.layers)
+        name = state.name or facts.get("name")
         columns = (
             state.arn,
             state.handle,
             state.lineage,
             facts.get("type", ""),
-            state.name,
+            name,
             state.source_uri,
             state.sources,
             state.created,
@@ -135,7 +136,7 @@ def _store(connection: sqlite3.Connection, states: Iterable[_State]) -> None:
             facts.get(f"{PROPERTY}parentRunId"),
             facts.get(f"{META}commit_id") if state.lineage == "Action" else None,
             layers,
-            rows.words(state.name, state.source_uri, facts),
+            rows.words(name, state.source_uri, facts),
         )
         if state.id is None:
             new.append(columns)

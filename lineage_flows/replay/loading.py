@@ -79,37 +79,62 @@ def module_name(entry: EntryPoint) -> str:
     return f"replayed_{stem}" if stem in sys.modules or stem in sys.stdlib_module_names else stem
 
 
+def _package_names(entry: EntryPoint) -> list[str]:
+    """The names a script has as a part of a package: it may have been run with ``python -m pkg.flow``."""
+    path = Path(entry.path or "")
+    found = []
+    for root in entry.import_roots:
+        if path.is_relative_to(root):
+            parts = path.relative_to(root).with_suffix("").parts
+            if len(parts) > 1 and all(part.isidentifier() for part in parts):
+                found.append(".".join(parts))
+    return found
+
+
 def _import(entry: EntryPoint, path: str) -> tuple[ModuleType, BaseException | None]:
-    """Execute the flow's module, as far as its first call of a flow; what stopped it there, if anything did."""
-    name = module_name(entry)
-    parent, _, child = name.rpartition(".")
-    spec = importlib.util.spec_from_file_location(
-        name,
-        path,
-        submodule_search_locations=[str(Path(path).parent)] if Path(path).name == "__init__.py" else None,
-    )
-    if spec is None or spec.loader is None:
-        raise ReplayError(f"{entry.path} cannot be imported", why="it is not a Python file")
+    """Import the flow's module; what stopped it on the way, if anything did."""
     with _failing(entry):
-        if parent:
-            importlib.import_module(parent)
-    module = sys.modules.get(name) or importlib.util.module_from_spec(spec)
-    already = name in sys.modules
-    sys.modules[name] = module
+        names = [module_name(entry), *(_package_names(entry) if entry.module.startswith(_MAIN) else [])]
+        for name, following in zip(names, [*names[1:], None], strict=True):
+            try:
+                return _execute(entry, name, path)
+            except ImportError as error:
+                if following is None or "relative import" not in str(error):
+                    raise
+        raise AssertionError(names)
+
+
+def _execute(entry: EntryPoint, name: str, path: str) -> tuple[ModuleType, BaseException | None]:
+    """Execute the flow's module under a name, as far as its first call of a flow."""
+    parent, _, child = name.rpartition(".")
+    inside = [str(Path(path).parent)] if Path(path).name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is not a Python file")
+    if parent:
+        importlib.import_module(parent)
+    known = sys.modules.get(name)
+    module = known or importlib.util.module_from_spec(spec)
     # What was pickled in a script names its classes ``__main__.X``.
-    sys.modules[entry.module] = module
-    if entry.module == "__mp_main__":
-        sys.modules["__main__"] = module
-    if parent and parent in sys.modules:
-        setattr(sys.modules[parent], child, module)
-    if already:
-        return module, None
+    aliases = {name, entry.module, *(["__main__"] if entry.module == "__mp_main__" else [])}
+    before = {alias: sys.modules.get(alias) for alias in aliases}
+    sys.modules.update(dict.fromkeys(aliases, module))
     stopped: BaseException | None = None
-    with _failing(entry), _no_flow_starts():
-        try:
-            spec.loader.exec_module(module)
-        except _FlowStarted as started:
-            stopped = started
+    try:
+        if known is None:
+            with _no_flow_starts():
+                spec.loader.exec_module(module)
+    except _FlowStarted as started:
+        stopped = started
+    except BaseException:
+        for alias, other in before.items():
+            if other is None:
+                del sys.modules[alias]
+            else:
+                sys.modules[alias] = other
+        raise
+    if parent:
+        setattr(sys.modules[parent], child, module)
     return module, stopped
 
 
@@ -141,10 +166,13 @@ def _failing(entry: EntryPoint) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # foreign code: any error of it is told as one
+        missing = isinstance(error, ImportError)
         raise ReplayError(
             f"{entry.path} cannot be imported",
             why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            fix="see that the packages its imports need are installed here, in the versions of the original",
+            fix="see that the packages it imports are installed here, in the versions of the original"
+            if missing
+            else "run the replay again with --keep to look into its workspace",
         ) from error
 
 

@@ -188,7 +188,7 @@ def requested_by() -> str:
 
 
 def _prefect(workspace: Workspace) -> dict[str, str]:
-    """The parent's API; results apart from everyone's, so that no step is answered from a cache that lineage did not record."""
+    """The parent's API; results start empty, so that a cache answers what it did within the original, and no more."""
     from prefect.settings import get_current_settings
 
     current = get_current_settings()
@@ -196,7 +196,6 @@ def _prefect(workspace: Workspace) -> dict[str, str]:
     found = {
         "PREFECT_HOME": str(current.home),
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(results),
-        "PREFECT_TASKS_REFRESH_CACHE": "true",
     }
     if current.api.url:
         found["PREFECT_API_URL"] = str(current.api.url)

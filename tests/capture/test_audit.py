@@ -19,13 +19,13 @@ FLOW = """
     from lineage_flows.capture import audit, files, io_adapters
     runtime.decline()  # capture itself stays off: this looks at its parts
     folder = pathlib.Path(sys.argv[1])
-    files.configure()
     audit.install()
     io_adapters.install()
     from prefect import flow, task
     from prefect.artifacts import create_markdown_artifact
     from prefect.variables import Variable
     import prefect.task_engine, prefect.flow_engine
+    files.configure()
     import pandas as pd
 
     found = {}
@@ -171,7 +171,9 @@ def test_intents(mode: str | None, flags: int | None, expected: tuple[bool, bool
     assert audit.intent(mode, flags) == expected
 
 
-def test_the_stack_tells_the_flow_from_a_library_that_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stack_tells_the_flow_from_a_library_that_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     library = tmp_path / "site-packages"
     library.mkdir()
     (library / "some_library.py").write_text(
@@ -185,17 +187,29 @@ def test_the_stack_tells_the_flow_from_a_library_that_is_imported(tmp_path: Path
     assert origin() is Origin.FLOW
 
 
-async def test_behind_an_event_loop_only_the_context_can_tell() -> None:
-    import asyncio
+def test_behind_an_event_loop_only_the_context_can_tell(tmp_path: Path) -> None:
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "some_library.py").write_text(
+        "from lineage_flows.capture.stack import origin\ndef call(found):\n    found.append(origin().value)\n"
+    )
+    text = """
+        import asyncio, sys
+        sys.path.insert(0, sys.argv[1])
+        import some_library
 
-    found: list[Origin] = []
-    asyncio.get_running_loop().call_soon(lambda: found.append(origin()))
-    loop = asyncio.get_running_loop()
-    library: dict[str, object] = {"found": found, "origin": origin, "__name__": "some_library"}
-    exec(compile("def call():\n    found.append(origin())", "/x/site-packages/some_library.py", "exec"), library)  # noqa: S102
-    loop.call_soon(library["call"])  # type: ignore[arg-type]
-    await asyncio.sleep(0)
-    assert found == [Origin.FLOW, Origin.UNKNOWN]
+        async def main():
+            found = []
+            some_library.call(found)
+            asyncio.get_running_loop().call_soon(some_library.call, found)
+            await asyncio.to_thread(some_library.call, found)
+            print(*found)
+
+        asyncio.run(main())
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(text))
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "site-packages")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["flow", "unknown", "unknown"]
 
 
 def test_names_are_generated_code_or_the_users(tmp_path: Path) -> None:

@@ -172,7 +172,9 @@ def test_a_linked_work_tree(repo: Path, store: DictStore, tmp_path: Path) -> Non
     (tmp_path / "side" / "flow.py").write_text("side = 1\n")
     tree = capture(tmp_path / "side" / "flow.py", store, tmp_path)
     assert (tree.root, tree.branch, tree.dirty) == (str(tmp_path / "side"), "side", True)
-    assert restored(tree, store, tmp_path) == {key: value for key, value in contents(tmp_path / "side").items() if key != ".git"}
+    assert restored(tree, store, tmp_path) == {
+        key: value for key, value in contents(tmp_path / "side").items() if key != ".git"
+    }
 
 
 def test_a_shared_clone_borrows_objects(repo: Path, store: DictStore, tmp_path: Path) -> None:
@@ -513,9 +515,7 @@ def test_a_folder_that_is_no_project_gives_the_flow_and_its_modules(
 
 
 @pytest.mark.parametrize("broad", ["home", "tmp"])
-def test_a_home_is_not_walked(
-    store: DictStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broad: str
-) -> None:
+def test_a_home_is_not_walked(store: DictStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broad: str) -> None:
     home = tmp_path / "desk"
     home.mkdir()
     (home / "flow.py").write_text("1\n")
@@ -600,11 +600,17 @@ def test_a_list_that_leads_outside_is_refused(store: DictStore, tmp_path: Path, 
     digest, _ = store.put(b"evil")
     manifest = {"format": 1, "files": [{"digest": digest, **entry} for entry in entries]}
     name, size = store.put(json.dumps(manifest).encode())
-    tree = SourceTree(digest="files:x", format="files", root="/a/b", blob=BlobRef(digest=name, size=size, format="files"))
+    tree = SourceTree(
+        digest="files:x", format="files", root="/a/b", blob=BlobRef(digest=name, size=size, format="files")
+    )
     before = set(tmp_path.rglob("*"))
     with pytest.raises(CodeNotRestorableError):
         restore_source_tree(tree, store, tmp_path / "w")
-    assert not [path for path in set(tmp_path.rglob("*")) - before if path.name == "evil.py" and not path.is_relative_to(tmp_path / "w")]
+    assert not [
+        path
+        for path in set(tmp_path.rglob("*")) - before
+        if path.name == "evil.py" and not path.is_relative_to(tmp_path / "w")
+    ]
     assert not Path("/tmp/evil.py").exists()
 
 
@@ -687,7 +693,9 @@ def test_odd_entries_of_sys_modules_do_no_harm(repo: Path, store: DictStore, tmp
     sys.modules["odd_file"].__file__ = "/nowhere/odd_file.py"
     modules = loaded_modules(capture(repo / "flow.py", store, tmp_path), store)
     assert not any("odd_" in module.path or "site-packages" in module.path for module in modules)
-    assert not any("/lineage_flows/" in module.path or module.path.startswith(os.path.dirname(os.__file__)) for module in modules)
+    assert not any(
+        "/lineage_flows/" in module.path or module.path.startswith(os.path.dirname(os.__file__)) for module in modules
+    )
 
 
 @pytest.mark.parametrize(

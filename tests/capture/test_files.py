@@ -174,7 +174,12 @@ def test_what_was_not_changed_was_not_written(tmp_path: Path, store: DictStore, 
 def test_what_could_not_be_opened_was_not_touched(tmp_path: Path, store: DictStore) -> None:
     (tmp_path / "there").write_text("x")
     with run(FileLog(store, size_cap=CAP)) as touched:
-        for path, mode in [(tmp_path / "nothing", "r"), (tmp_path / "no" / "folder", "w"), (tmp_path / "there", "x"), (tmp_path, "r")]:
+        for path, mode in [
+            (tmp_path / "nothing", "r"),
+            (tmp_path / "no" / "folder", "w"),
+            (tmp_path / "there", "x"),
+            (tmp_path, "r"),
+        ]:
             with pytest.raises(OSError):
                 open(path, mode)
     assert touched[0] == Touched()
@@ -404,7 +409,8 @@ def test_two_versions_of_one_file(tmp_path: Path, store: DictStore) -> None:
         path.read_text()
         path.read_text()
     assert [dataset.fingerprint for dataset in touched[0].datasets] == [
-        "lf1:" + fingerprint(text).removeprefix("lf1:") for text in (b"one", b"two")  # type: ignore[union-attr]
+        "lf1:" + fingerprint(text).removeprefix("lf1:")
+        for text in (b"one", b"two")  # type: ignore[union-attr]
     ]
 
 
@@ -536,7 +542,11 @@ def test_a_folder_is_the_set_of_its_files(tmp_path_factory: pytest.TempPathFacto
     assert dataset.fingerprint == fingerprint({name: fingerprint(data) for name, data in contents.items()})
     assert dataset.size == sum(map(len, contents.values()))
     files.restore_dataset(dataset, store, root / "again")
-    found = {str(path.relative_to(root / "again")): path.read_bytes() for path in (root / "again").rglob("*") if path.is_file()}
+    found = {
+        str(path.relative_to(root / "again")): path.read_bytes()
+        for path in (root / "again").rglob("*")
+        if path.is_file()
+    }
     assert found == contents
 
 
@@ -602,7 +612,11 @@ def test_the_inner_run_gets_it(tmp_path: Path, store: DictStore) -> None:
 
 def test_threads_without_a_context(tmp_path: Path, store: DictStore) -> None:
     (tmp_path / "data").write_text("x")
-    with run(FileLog(store, size_cap=CAP)) as outer, run(FileLog(store, size_cap=CAP)) as inner, ThreadPoolExecutor(2) as pool:
+    with (
+        run(FileLog(store, size_cap=CAP)) as outer,
+        run(FileLog(store, size_cap=CAP)) as inner,
+        ThreadPoolExecutor(2) as pool,
+    ):
         pool.submit(lambda: open(tmp_path / "data").close()).result()
     assert said(outer[0]) == []
     assert said(inner[0]) == [("read", "data", ("open",))]
@@ -760,8 +774,8 @@ def test_reads_before_any_run_are_given_to_the_flow(tmp_path: Path, store: DictS
             def flow():
                 log = files.FileLog(None, size_cap=1000)
                 files.adopt_module_reads(log)
-                touched = log.close()
-                return sorted((pathlib.Path(item.path).name, item.fingerprint is not None, item.via[0]) for item in touched.datasets)
+                found = log.close().datasets
+                return sorted((pathlib.Path(item.path).name, item.fingerprint is not None, item.via[0]) for item in found)
             first = flow()
             with files.activate(files.FileLog(None, size_cap=1000)):
                 open(folder / "again").close()

@@ -71,7 +71,13 @@ MOVES: dict[str, Callable[[], object]] = {
 
 
 def draw() -> tuple[object, ...]:
-    return (random.random(), random.gauss(0, 1), random.gauss(0, 1), list(np.random.normal(size=3)), np.random.randint(1 << 30))
+    return (
+        random.random(),
+        random.gauss(0, 1),
+        random.gauss(0, 1),
+        list(np.random.normal(size=3)),
+        np.random.randint(1 << 30),
+    )
 
 
 @given(st.lists(st.sampled_from(sorted(MOVES)), max_size=8))
@@ -97,7 +103,10 @@ def test_a_snapshot_sees_every_move_and_makes_none(move: str) -> None:
     assert blobs.puts == 2
     python, legacy = random.getstate(), json.dumps(generator_state._encode(np.random.get_state(legacy=False)))
     randomness.snapshot(blobs.put)
-    assert (random.getstate(), json.dumps(generator_state._encode(np.random.get_state(legacy=False)))) == (python, legacy)
+    assert (random.getstate(), json.dumps(generator_state._encode(np.random.get_state(legacy=False)))) == (
+        python,
+        legacy,
+    )
     MOVES[move]()
     second = randomness.snapshot(blobs.put)
     assert (second.numpy != first.numpy) == move.startswith("np.") or move == "np.seed"
@@ -214,7 +223,9 @@ def test_torch_when_it_is_loaded(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) 
     assert [bytes(item) for item in state["cuda"]] == [bytes(4)]
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"generator": "dice"}', b'{"generator": "python", "words": "00"}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b'{"generator": "dice"}', b'{"generator": "python", "words": "00"}', b"\xff"]
+)
 def test_what_is_no_state_is_refused(data: bytes) -> None:
     before = random.getstate()
     with pytest.raises(ContentError):

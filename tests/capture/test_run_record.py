@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lineage_flows.capture.run_record import assemble
 from lineage_flows.errors import RecordFormatError
-from lineage_flows.records import EntryPoint, FlowRecord, FunctionRef, RunRecord, StepRecord, read_run_record
+from lineage_flows.records import EntryPoint, FlowRecord, FunctionRef, RunRecord, StepRecord, read_run_record, record_json
 
 FUNCTION = FunctionRef(name="f", module="m")
 
@@ -73,3 +73,8 @@ def test_a_field_of_a_later_version_is_refused_and_not_dropped():
     data = RunRecord(flow=flow("root")).model_dump_json().replace('"format":1', '"format":1,"quantum":true')
     with pytest.raises(RecordFormatError):
         read_run_record(data.encode())
+
+
+def test_a_file_name_that_is_not_utf8_survives_storing():
+    run = assemble(flow("root", name="caf\udce9"), [])
+    assert read_run_record(record_json(run)) == run

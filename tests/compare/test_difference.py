@@ -315,6 +315,18 @@ def test_restored_steps_are_told_apart_and_never_hide_other_inputs():
     assert found.steps[0].verdict == "different"
 
 
+def test_a_cached_step_has_written_nothing_and_proves_nothing():
+    def run(**fields):
+        made = Run()
+        made.step("save", 1.5, **fields)
+        return made.record()
+
+    executed, cached = run(datasets=(wrote("/desk/project/out.csv", "a"),)), run(cached=True)
+    assert compare_runs(cached, executed).steps[0].verdict == "identical"
+    assert compare_runs(executed, cached).steps[0].verdict == "restored"
+    assert compare_runs(cached, cached).steps[0].verdict == "identical"
+
+
 def test_a_subflows_parameter_is_followed_to_the_step_or_parameter_it_came_from():
     def run(window, rows):
         made = Run(window=window)

@@ -32,7 +32,7 @@ def test_storage_does_not_count(value):
     expected = fingerprint(value)
     assert expected is not None
     forms = [
-        np.asfortranarray(value),
+        np.array(value, order="F"),
         value.astype(value.dtype.newbyteorder(">")),
         value.astype(value.dtype.newbyteorder("<")),
         np.repeat(value[..., None], 2, axis=-1)[..., 0:1].reshape(value.shape),

@@ -484,6 +484,36 @@ def test_a_forked_child_s_courier_delivers_what_the_child_accepts(spool: Spool) 
     assert courier.stop(LONG)
 
 
+ENDING = """
+import sys, threading
+from pathlib import Path
+from lineage_flows.delivery import Courier, Spool
+from tests.support.events import Collector, event
+
+path, entered = Path(sys.argv[1]), threading.Event()
+
+class Silent(Collector):
+    def receive(self, events):
+        entered.set()
+        threading.Event().wait(1000)
+
+spool = Spool(path)
+spool.accept(event(0))
+courier = Courier(spool, [Silent("silent"), Collector("quick")], path.parent)
+courier.start()
+assert entered.wait(60)
+assert courier.flush(60, receivers=["quick"])
+"""
+
+
+def test_a_process_ends_while_a_receiver_is_silent(spool: Spool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, str(spool.path)], capture_output=True, text=True, timeout=LONG, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (spool.backlog("silent"), spool.backlog("quick")) == (1, 0)
+
+
 # ---------------------------------------------------------------------------------------------------------- at once
 
 

@@ -108,12 +108,14 @@ def test_from_the_long_variables(monkeypatch: pytest.MonkeyPatch, events: list[E
     assert len(backend.got) == 2
 
 
-def test_variables_go_before_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event]) -> None:
+def test_variables_fill_what_the_file_leaves_open(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, events: list[Event]
+) -> None:
     with Backend() as backend:
-        configure(folder, transport={"type": "http", "url": "http://127.0.0.1:1"})
-        monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", backend.url)
+        configure(folder, transport={"type": "http", "url": backend.url})
+        monkeypatch.setenv("OPENLINEAGE__TRANSPORT__ENDPOINT", "from/variable")
         only(openlineage_receivers()).receive(events[:1])
-    assert len(backend.got) == 1
+    assert [path for path, _ in backend.requests] == ["/from/variable"]
 
 
 @pytest.mark.parametrize("value", ["true", "True", " TRUE "])

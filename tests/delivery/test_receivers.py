@@ -23,12 +23,19 @@ from tests.support.records import FLOW_ID, backtest_record
 from tests.support.stream import stream
 
 
-def contents(path: Path) -> dict[str, list[str]]:
-    """Every row of every table; what is numbered by SQLite is left out."""
-    connection = sqlite3.connect(path)
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    found = {table: sorted(map(repr, connection.execute(f"SELECT * FROM {table}"))) for table in tables}
-    connection.close()
+def contents(path: Path) -> tuple[list[str], list[str]]:
+    """Every entity and association of a graph, in an order that does not tell how they came."""
+    keeper = open_embedded(path, read_only=True)
+    try:
+        entities = [*keeper.list_actions(), *keeper.list_artifacts(), *keeper.list_contexts()]
+        found = (
+            sorted(entity.model_dump_json() for entity in entities),
+            sorted(edge.model_dump_json() for edge in keeper.associations()),
+        )
+    finally:
+        keeper.close()
+    assert found[0]
+    assert found[1]
     return found
 
 

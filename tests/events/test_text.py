@@ -32,7 +32,7 @@ ANYTHING = st.recursive(
     max_leaves=12,
 )
 
-MIN, MAX = datetime.min + timedelta(days=2), datetime.max - timedelta(days=2)  # noqa: DTZ901 - hypothesis wants them so
+MIN, MAX = datetime.min + timedelta(days=2), datetime.max - timedelta(days=2)
 
 
 @given(st.datetimes(MIN, MAX), st.integers(-23, 23))

@@ -100,8 +100,8 @@ def test_any_object_is_read_or_refused(event, inputs, outputs):
 @given(
     st.datetimes(
         timezones=st.timezones() | st.none(),
-        min_value=datetime(1902, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
-        max_value=datetime(2200, 1, 1),  # noqa: DTZ001
+        min_value=datetime(1902, 1, 1),
+        max_value=datetime(2200, 1, 1),
     )
 )
 def test_times_sort_as_texts(moment):

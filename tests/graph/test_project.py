@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from typing import Any
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from lineage_flows.errors import EventError
 from lineage_flows.events import EventBuilder
-from lineage_flows.graph.model import Action, Artifact
 from lineage_flows.graph.project import project
 from lineage_flows.records import AttemptRef, ErrorRef, RunRecord
 from tests.graph.kit import action_of, events_of, graph_of, new_graph, output_of, picture, started
@@ -135,7 +135,10 @@ def test_a_replay_is_derived_from_its_run_and_its_equal_values_are_the_same():
 def test_a_replay_under_another_namespace_finds_its_original():
     replay = replay_record(RECORD)
     keeper = graph_of([*events_of(replay, namespace="elsewhere"), *events_of(RECORD)])
-    assert len(keeper.associations(types=["SameAs"])) == 5
+    uri = f"prefect://elsewhere/task-run/{replay.steps[2].run_id}/result"
+    (model,) = keeper.list_artifacts(source_uri=uri)
+    (same,) = keeper.associations(sources=[model.arn], types=["SameAs"])
+    assert same.destination_arn == output_of(keeper, FIT).arn
     assert len(keeper.associations(types=["DerivedFrom"])) == 1
 
 
@@ -391,22 +394,9 @@ def test_an_event_broken_anywhere_is_projected_or_refused_and_nothing_else(data)
     inner[path[-1]] = data.draw(
         st.none() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({}) | st.just([[]])
     )
-    keeper = SHARED
-    try:
-        project([event], keeper)
-    except EventError as error:
-        assert error.why
+    with contextlib.suppress(EventError):
+        project([event], SHARED)
 
 
 BREAKABLE = [*events_of(RECORD), *events_of(replay_record(RECORD, different=1))]
 SHARED = new_graph()
-
-
-def test_kinds_of_entities_are_read_back_as_they_are():
-    entities, _ = picture(graph_of(events_of(RECORD)))
-    assert {type(entity).__name__ for entity in entities} == {"Artifact", "Action", "Context"}
-    assert all(
-        isinstance(entity, Artifact | Action) or entity.metadata is None
-        for entity in entities
-        if not entity.type == "Flow"
-    )

@@ -25,14 +25,25 @@ def project(tmp_path, monkeypatch):
 
 
 def load(
-    project: Path, source: str, qualname: str, name: str, *, module: str = "__main__", file: str = "daily_flow.py"
+    project: Path,
+    source: str,
+    qualname: str,
+    name: str,
+    *,
+    module: str = "__main__",
+    file: str = "daily_flow.py",
+    roots: tuple[str, ...] = (),
 ):
     path = project / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("from prefect import flow, task\n" + dedent(source))
     record = Run(flow=name).record()
     entry = EntryPoint(
-        path=f"/desk/project/{file}", qualname=qualname, module=module, working_directory="/desk/project"
+        path=f"/desk/project/{file}",
+        qualname=qualname,
+        module=module,
+        working_directory="/desk/project",
+        import_roots=roots,
     )
     record = record.model_copy(update={"flow": record.flow.model_copy(update={"entry": entry})})
     return load_flow(record, str(project.parents[1]))
@@ -148,6 +159,17 @@ def test_a_flow_of_a_package_keeps_its_name_and_relative_imports(project):
     )
     assert found.fn.__module__ == "pkg.daily"
     assert sys.modules["pkg"].daily.X == 7
+
+
+def test_a_script_that_was_run_as_a_part_of_its_package_has_its_relative_imports(project, monkeypatch):
+    (project / "pkg" / "sub").mkdir(parents=True)
+    (project / "pkg" / "__init__.py").write_text("")
+    (project / "pkg" / "helpers.py").write_text("X = 7\n")
+    source = "from ..helpers import X\n@flow\ndef pipeline(): return X\nclass Config: ...\n"
+    found = load(project, source, "pipeline", "pipeline", file="pkg/sub/daily.py", roots=("/desk/project",))
+    assert found.fn() == 7
+    assert sys.modules["__main__"].Config.__module__ == "pkg.sub.daily"
+    assert "daily" not in sys.modules
 
 
 def test_a_module_that_prefect_loaded_keeps_the_name_values_were_pickled_with(project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 from lineage_flows.content import fingerprint_file
 from lineage_flows.errors import BlobMissingError, HomeError
 
+_numbers = itertools.count(1)
+
 
 class DictStore:
     """Blobs by digest. ``full`` makes every write fail as a full disk does; ``puts`` counts writes."""
 
-    url = "memory:"
-
     def __init__(self) -> None:
+        self.url = f"memory:{next(_numbers)}"
         self.blobs: dict[str, bytes] = {}
         self.puts = 0
         self.full = False

@@ -80,7 +80,7 @@ def strict(line: bytes) -> dict[str, Any]:
 
     document = json.loads(line.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
     if not isinstance(document, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - of the line's text, not of an argument
+        raise ValueError("not an object")
     return document
 
 

@@ -1,0 +1,40 @@
+"""Where Prefect keeps its own files and where its API answers, so that neither is taken for the flow's data.
+
+Knows Prefect's settings; imports nothing of Prefect that is not loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.parse
+
+__all__ = ["endpoints", "folders"]
+
+
+def folders() -> tuple[str, ...]:
+    """Prefect's home and the folder of persisted results."""
+    settings = sys.modules.get("prefect.settings")
+    if settings is None:
+        return (os.path.expanduser(os.environ.get("PREFECT_HOME", "~/.prefect")),)  # noqa: PTH111 - a string is wanted
+    current = settings.get_current_settings()
+    places = {str(current.home), str(current.results.local_storage_path)}
+    return tuple(sorted(places))
+
+
+def endpoints() -> tuple[tuple[str, int], ...]:
+    """Hosts and ports of the API: the configured one, and those of servers that this process started for itself."""
+    urls: list[str] = []
+    settings = sys.modules.get("prefect.settings")
+    if settings is not None:
+        urls.append(settings.get_current_settings().api.url or "")
+    server = sys.modules.get("prefect.server.api.server")
+    if server is not None:
+        started = getattr(server.SubprocessASGIServer, "_instances", {})
+        urls += [instance.address for instance in started.values() if instance.port]
+    found = []
+    for url in urls:
+        parts = urllib.parse.urlsplit(url)
+        if parts.hostname:
+            found.append((parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)))
+    return tuple(found)
