@@ -108,7 +108,9 @@ def measure(data: DataSet, rounds: int) -> dict[str, float]:
 def main() -> None:
     """Print a table of GB/s, and how ``fingerprint`` compares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=1.0, help="size of the data, 1.0 being 400 MB, 640 MB and about 60 MB")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="size of the data, 1.0 being 400 MB, 640 MB and about 60 MB"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print(f"{'GB/s':28}{'MB':>8}" + "".join(f"{name:>14}" for name in METHODS))

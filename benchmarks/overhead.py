@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=200, help="tasks in a flow run")
     parser.add_argument("--repeats", type=int, default=3, help="measured flow runs of each kind in a process")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the private server ends with us
     console = Console()
     with tempfile.TemporaryDirectory(prefix="lineage-flows-bench-") as temporary:
         folder = Path(temporary)

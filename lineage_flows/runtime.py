@@ -70,7 +70,7 @@ class Runtime:
 
         strip = self.session.interceptor.strip if self.session.interceptor else None
         files.configure(
-            ignored=[str(self.settings.home), *_prefect_home()],
+            ignored=[str(self.settings.home)],
             observed=[] if strip is None else [strip],
             cache=disk_cache(self.session.cache),
         )
@@ -114,13 +114,6 @@ class Runtime:
 
             with boundary.guard("writing the lineage artifact"):
                 publish(record, on_error=failed)
-
-
-def _prefect_home() -> list[str]:
-    """Prefect's own folder, whose files (results, logs, its database) are not the flow's data."""
-    from prefect.settings import get_current_settings
-
-    return [str(get_current_settings().home)]
 
 
 def open_spool(settings: Settings) -> Spool:
@@ -195,6 +188,7 @@ def start(settings: Settings | None = None, *, interceptor: Interceptor | None =
             settings = settings or load_settings()
             strict = strict or settings.strict
             if settings.level == "off" and not settings.levels:
+                _stop_observing()
                 return None
             runtime = Runtime(settings, interceptor=interceptor)
             runtime.install()
@@ -202,6 +196,7 @@ def start(settings: Settings | None = None, *, interceptor: Interceptor | None =
             if strict:
                 raise
             _log.warning("lineage: capture is off: %s", error)
+            _stop_observing()
             return None
         _active = runtime
         return runtime
@@ -217,6 +212,7 @@ def stop() -> None:
         from lineage_flows.capture import engine
 
         engine.uninstall()
+        _stop_observing()
         if runtime._courier is not None:
             runtime._courier.stop(timeout=1.0)
         runtime.spool.close()
@@ -225,7 +221,8 @@ def stop() -> None:
 def prepare() -> None:
     """Turn capture on as soon as Prefect's engine is imported, and not before: start-up stays light.
 
-    Called by the plugin at the end of ``import prefect``, and by ``import lineage_flows``.
+    Only what a flow's module reads and draws while it is imported is watched from the import of Prefect on, since it is part of
+    what the run was made from. Called by the plugin at the end of ``import prefect``, and by ``import lineage_flows``.
     """
     global _prepared  # noqa: PLW0603 - import hooks cannot be taken back, so they are registered once
     if _prepared:
@@ -233,6 +230,7 @@ def prepare() -> None:
     _prepared = True
     import wrapt
 
+    wrapt.register_post_import_hook(_prefect_imported, "prefect")
     for module in _ENGINES:
         wrapt.register_post_import_hook(_engine_imported, module)
 
@@ -241,6 +239,23 @@ def decline() -> None:
     """Never turn capture on in this process: it looks at lineage, and is none (the command line, a receiver)."""
     global _declined  # noqa: PLW0603 - a fact of the process
     _declined = True
+    _stop_observing()
+
+
+def _prefect_imported(_module: ModuleType) -> None:
+    if not _declined:
+        from lineage_flows.capture import audit, randomness
+
+        audit.install()
+        randomness.install()
+
+
+def _stop_observing() -> None:
+    if "lineage_flows.capture.audit" in sys.modules:
+        from lineage_flows.capture import audit, randomness
+
+        audit.pause()
+        randomness.uninstall()
 
 
 def _engine_imported(module: ModuleType) -> None:

@@ -1,6 +1,6 @@
 """The one boundary between capture and the flow: an error of capture is counted and reported, and never reaches the flow.
 
-Knows the errors only. ``strict`` turns the boundary off: then the error is raised as ``CaptureError``.
+Knows the errors, and that nothing inside is a run's own doing. ``strict`` turns the boundary off: an error is then raised as ``CaptureError``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lineage_flows.capture.active import unobserved
 from lineage_flows.errors import CaptureError, LineageError
 
 __all__ = ["Boundary", "message_of"]
@@ -44,7 +45,8 @@ class Boundary:
             CaptureError: under ``strict``.
         """
         try:
-            yield
+            with unobserved():
+                yield
         except Exception as error:
             message = self.report(doing, error, errors)
             if self.strict:

@@ -136,6 +136,7 @@ class FlowRecorder:
                 self._session.store_for(level),
                 size_cap=int(self._session.settings.size_cap),
                 original_path=self._session.interceptor.original_path if self._session.interceptor else None,
+                keep_written=level == "all",
             ),
             parent=parent,
         )

@@ -16,7 +16,7 @@ import tokenize
 import types
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture.active import unobserved
@@ -40,7 +40,7 @@ class _Source:
     digest: str
     text: str | None
     line: int | None
-    blobs: dict[str, BlobRef]
+    refs: dict[tuple[str, str, str | None], FunctionRef] = field(default_factory=dict)
 
 
 _sources: dict[int, tuple[weakref.ref[Any], _Source]] = {}
@@ -63,22 +63,25 @@ def function_ref(fn: Callable[..., Any], store: Store | None) -> FunctionRef:
     """
     target = _function_of(fn)
     key = getattr(target, "__code__", target)
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    module = getattr(target, "__module__", None) or ""
     with unobserved():
         source = _source_of(target, key)
-        blob = _keep(source, store) if store is not None else None
-    path = _path_of(key)
-    return FunctionRef(
-        name=getattr(target, "__qualname__", None) or type(target).__qualname__,
-        module=getattr(target, "__module__", None) or "",
-        path=path,
-        line=source.line if path is not None else None,
-        digest=source.digest,
-        blob=blob,
-    )
+        wanted = (name, module, None if store is None else store.url)
+        known = source.refs.get(wanted)
+        if known is None:
+            path = _path_of(key)
+            line = source.line if path is not None else None
+            blob = _keep(source, store) if store is not None else None
+            known = FunctionRef(name=name, module=module, path=path, line=line, digest=source.digest, blob=blob)
+            source.refs[wanted] = known
+    return known
 
 
 def _function_of(fn: Any) -> Any:  # noqa: ANN401 - anything that can be called
     """The function, builtin or class behind what is called."""
+    if type(fn) is types.FunctionType and "__wrapped__" not in fn.__dict__:
+        return fn  # nearly always
     for _ in range(_MOST_UNWRAPPED):
         if isinstance(fn, functools.partial | functools.partialmethod):
             fn = fn.func
@@ -136,8 +139,8 @@ def _read(target: Any) -> _Source:  # noqa: ANN401 - as above
     text = textwrap.dedent("".join(lines))
     name = getattr(target, "__name__", "")
     if not re.search(rf"\b(def|class)\s+{re.escape(name)}\b" if name.isidentifier() else r"\blambda\b", text):
-        return _Source(_digest("code", _describe(target)), None, line, {})
-    return _Source(_digest("source", text), text, line, {})
+        return _Source(_digest("code", _describe(target)), None, line)
+    return _Source(_digest("source", text), text, line)
 
 
 def _digest(kind: str, text: str) -> str:
@@ -180,11 +183,8 @@ def _constant(value: object) -> str:
 def _keep(source: _Source, store: Store) -> BlobRef | None:
     if source.text is None:
         return None
-    blob = source.blobs.get(store.url)
-    if blob is None:
-        digest, size = store.put(source.text.encode("utf-8", "surrogatepass"))
-        blob = source.blobs[store.url] = BlobRef(digest=digest, size=size, format=SOURCE_FORMAT)
-    return blob
+    digest, size = store.put(source.text.encode("utf-8", "surrogatepass"))
+    return BlobRef(digest=digest, size=size, format=SOURCE_FORMAT)
 
 
 def _path_of(key: Any) -> str | None:  # noqa: ANN401 - as above

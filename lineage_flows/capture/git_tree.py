@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.capture.git import TREE_REF, Entry, Repository, Shadow, open_shadow
 from lineage_flows.capture.paths import printable, without_credentials
-from lineage_flows.capture.selection import Candidate, Selection, select, shortened
+from lineage_flows.capture.selection import MOST_UNTRACKED, Candidate, Selection, select, shortened
 from lineage_flows.errors import CaptureError
 from lineage_flows.records import BlobRef, SourceTree
 
@@ -60,7 +60,7 @@ def capture_work_tree(repository: Repository, *, store: Store, size_cap: int, ca
     """
     with open_shadow(repository) as shadow:
         entries = shadow.entries()
-        survey = _survey(shadow, entries)
+        survey = _survey(shadow, entries, size_cap)
         selection = select(survey.files, size_cap)
         exact = shadow.converts(entries)
         selection = _stage(shadow, survey, selection, fresh=exact or survey.flagged)
@@ -88,17 +88,24 @@ def capture_work_tree(repository: Repository, *, store: Store, size_cap: int, ca
         )
 
 
-def _survey(shadow: Shadow, entries: list[Entry]) -> _Survey:
+def _survey(shadow: Shadow, entries: list[Entry], size_cap: int) -> _Survey:
     root = shadow.repository.root
     files: list[Candidate] = []
     gone: list[str] = []
     nested: list[str] = []
     linked: dict[str, bool] = {"": False}
+    others = 0
     for entry in entries:
         if entry.is_submodule:
             continue
         if entry.path.endswith("/"):
             nested.append(entry.path)
+            continue
+        others += not entry.tracked
+        if others > 2 * MOST_UNTRACKED and not entry.tracked and not Candidate(entry.path, 0).is_source:
+            files.append(
+                Candidate(entry.path, size_cap)
+            )  # somebody's data: too many to look at each, and left out anyway
             continue
         try:
             status = os.lstat(root / entry.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from lineage_flows.capture import entropy as _entropy
@@ -35,17 +36,36 @@ Read = Callable[[str], bytes]
 
 _lock = threading.Lock()
 _last: tuple[Put, dict[str, Reading | None], RandomStates] | None = None
-_at_install: Reading | None = None
+_start: Reading | None = None
+_hooked = False
+
+DRAWING_IMPORTS = ("coolname", "rich.style")
+"""Modules that draw from Python's generator when they are imported, which ``from prefect import flow`` does.
+
+In a replay they are imported long before the flow's module: what that module draws from is the state after them.
+"""
 
 
 def install() -> None:
     """Begin to record entropy, and keep Prefect's draws apart. As early in a process as can be; a second call changes nothing."""
-    global _at_install  # noqa: PLW0603 - the state that the flow's module was imported with
+    global _hooked
+    import wrapt
+
     _entropy.install()
     isolate_prefect()
     with _lock:
-        if _at_install is None:
-            _at_install = read_python()
+        first, _hooked = not _hooked, True
+    if first:
+        _remember_start(None)
+        for name in DRAWING_IMPORTS:
+            wrapt.register_post_import_hook(_remember_start, name)
+
+
+def _remember_start(_module: ModuleType | None) -> None:
+    """Python's state is what the flow's module goes on with, as long as no run has begun."""
+    global _start  # noqa: PLW0603 - a fact of the process
+    if _last is None:
+        _start = read_python()
 
 
 def uninstall() -> None:
@@ -109,7 +129,7 @@ def restore(states: RandomStates, read: Read) -> None:
 
 
 def module_states(put: Put | None) -> RandomStates | None:
-    """What the flow's module may have drawn from as it was imported: Python's state at ``install``, numpy's at its import, entropy.
+    """What the flow's module may have drawn from as it was imported: Python's state once Prefect was, numpy's, and entropy.
 
     Args:
         put: stores a state; None when contents are not kept.
@@ -119,10 +139,10 @@ def module_states(put: Put | None) -> RandomStates | None:
     """
     from lineage_flows.records import RandomStates
 
-    if put is None or _at_install is None:
+    if put is None or _start is None:
         return None
     draws = _entropy.before_runs()
-    python = put(json.dumps(READERS["python"][1](_at_install), sort_keys=True).encode())
+    python = put(json.dumps(READERS["python"][1](_start), sort_keys=True).encode())
     return draws.complete(RandomStates(python=python), put)
 
 

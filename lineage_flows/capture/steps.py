@@ -148,6 +148,7 @@ class StepRecorder:
             self._session.store_for(level),
             size_cap=int(self._session.settings.size_cap),
             original_path=self._session.interceptor.original_path if self._session.interceptor else None,
+            keep_written=level == "all",
         )
         if first:
             step.start = step.start.model_copy(

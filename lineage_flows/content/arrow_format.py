@@ -39,22 +39,9 @@ def dump_table(value: Any) -> memoryview | None:  # noqa: ANN401 - any of the cl
         return None
     try:
         packed = _PACK[kind](value)
+        return None if packed is None else _write(packed[0], {"kind": kind, **packed[1]})
     except _CANNOT:
         return None
-    if packed is None:
-        return None
-    table, facts = packed
-    if not table.num_columns:
-        # A file without columns does not say how many rows it has.
-        return None
-    kept = dict(table.schema.metadata or {})
-    kept[_KEY] = json.dumps({"kind": kind, **facts}, sort_keys=True).encode()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(
-        sink, table.schema.with_metadata(kept), options=pa.ipc.IpcWriteOptions(compression="zstd")
-    ) as writer:
-        writer.write_table(table.replace_schema_metadata(kept))
-    return memoryview(sink.getvalue())
 
 
 def load_table(data: bytes) -> object:
@@ -72,34 +59,64 @@ def load_table(data: bytes) -> object:
     return _UNPACK[facts["kind"]](table.replace_schema_metadata(kept or None), facts)
 
 
+def _write(table: pa.Table, facts: Facts) -> memoryview | None:
+    if not table.num_columns:
+        # A file without columns does not say how many rows it has.
+        return None
+    kept = dict(table.schema.metadata or {})
+    kept[_KEY] = json.dumps(facts, sort_keys=True).encode()
+    # A file has one dictionary a column, a table one a chunk.
+    table = table.unify_dictionaries().replace_schema_metadata(kept)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return memoryview(sink.getvalue())
+
+
 def _pack_frame(frame: Any) -> tuple[pa.Table, Facts] | None:  # noqa: ANN401 - pandas.DataFrame
     if frame.attrs or not frame.columns.is_unique:
         return None
-    numbered = _numbering(frame.columns)
-    if numbered is not None:
+    facts: Facts = {"columns": _range(frame.columns), "index": _range(frame.index), "freq": _frequency(frame.index)}
+    if facts["columns"] is not None:
         frame = frame.set_axis([str(label) for label in frame.columns], axis=1)
-    if not all(type(label) is str for label in frame.columns):
+    facts["objects"] = [label for label, dtype in frame.dtypes.items() if _is_object(dtype)]
+    if not _keeps(frame, facts["objects"]):
         return None
-    objects = [label for label, dtype in frame.dtypes.items() if dtype.kind == "O" and isinstance(dtype, np.dtype)]
-    if not all(type(item) is str for label in objects for item in frame[label]):
-        return None
-    facts: Facts = {"objects": objects, "freq": _frequency(frame.index), "numbered": numbered}
-    table = pa.Table.from_pandas(frame)
-    again = _unpack_frame(table.slice(0, 0), facts | {"freq": None, "numbered": None})
-    return (table, facts) if _same_form(frame.iloc[:0], again) else None
+    table = pa.Table.from_pandas(frame, preserve_index=facts["index"] is None)
+    again = _restore(table.slice(0, 0), facts["objects"])
+    return (table, facts) if _same_form(frame.iloc[:0], again, with_index=facts["index"] is None) else None
 
 
 def _unpack_frame(table: pa.Table, facts: Facts) -> Any:  # noqa: ANN401 - pandas.DataFrame
-    frame = table.to_pandas()
-    if facts["objects"]:
-        frame = frame.astype(dict.fromkeys(facts["objects"], object))
+    import pandas as pd
+
+    frame = _restore(table, facts["objects"])
+    if facts["index"] is not None:
+        frame.index = pd.RangeIndex(*facts["index"][:3], name=facts["index"][3])
+    if facts["columns"] is not None:
+        frame.columns = pd.RangeIndex(*facts["columns"][:3], name=facts["columns"][3])
     if facts["freq"] is not None:
         frame.index.freq = facts["freq"]
-    if facts["numbered"] is not None:
-        import pandas as pd
-
-        frame.columns = pd.RangeIndex(*facts["numbered"])
     return frame
+
+
+def _restore(table: pa.Table, objects: list[str]) -> Any:  # noqa: ANN401 - pandas.DataFrame
+    frame = table.to_pandas()
+    return frame.astype(dict.fromkeys(objects, object)) if objects else frame
+
+
+def _keeps(frame: Any, objects: list[str]) -> bool:  # noqa: ANN401 - pandas.DataFrame
+    """Whether Arrow keeps what only the values say: texts among objects, and the categories of a frame without rows."""
+    levels = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
+    texts = [frame[label] for label in objects] + [level for level in levels if _is_object(level.dtype)]
+    if not all(type(item) is str for column in [frame.columns, *texts] for item in column):
+        return False
+    dtypes = [*frame.dtypes, *(level.dtype for level in levels)]
+    return len(frame) > 0 or not any(hasattr(dtype, "categories") for dtype in dtypes)
+
+
+def _is_object(dtype: Any) -> bool:  # noqa: ANN401 - a numpy or pandas dtype
+    return isinstance(dtype, np.dtype) and dtype.kind == "O"
 
 
 def _pack_series(series: Any) -> tuple[pa.Table, Facts] | None:  # noqa: ANN401 - pandas.Series
@@ -113,11 +130,11 @@ def _unpack_series(table: pa.Table, facts: Facts) -> Any:  # noqa: ANN401 - pand
     return _unpack_frame(table, facts)[_VALUES].rename(facts["name"])
 
 
-def _numbering(columns: Any) -> tuple[int, int, int] | None:  # noqa: ANN401 - pandas.Index
-    """The range that columns without names of their own are numbered by."""
-    if type(columns).__name__ != "RangeIndex" or columns.name is not None:
+def _range(index: Any) -> list[Any] | None:  # noqa: ANN401 - pandas.Index
+    """Start, stop, step and name of an index that is a range."""
+    if type(index).__name__ != "RangeIndex" or not (index.name is None or type(index.name) in (str, int)):
         return None
-    return columns.start, columns.stop, columns.step
+    return [index.start, index.stop, index.step, index.name]
 
 
 def _frequency(index: Any) -> str | None:  # noqa: ANN401 - pandas.Index
@@ -125,10 +142,10 @@ def _frequency(index: Any) -> str | None:  # noqa: ANN401 - pandas.Index
     return None if frequency is None or type(index).__name__ == "PeriodIndex" else str(frequency.freqstr)
 
 
-def _same_form(before: Any, after: Any) -> bool:  # noqa: ANN401 - two pandas.DataFrame without rows
+def _same_form(before: Any, after: Any, *, with_index: bool) -> bool:  # noqa: ANN401 - two pandas.DataFrame without rows
     """Whether index, columns and types came back as they were; the values then do, by Arrow's own promise."""
     return (
-        _index_form(before.index) == _index_form(after.index)
+        (not with_index or _index_form(before.index) == _index_form(after.index))
         and _index_form(before.columns) == _index_form(after.columns)
         and list(before.columns) == list(after.columns)
         and list(map(_type_form, before.dtypes)) == list(map(_type_form, after.dtypes))

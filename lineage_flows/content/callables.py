@@ -13,12 +13,9 @@ from typing import Any
 
 from lineage_flows.content.containers import mapping_body
 from lineage_flows.content.hashing import atom, count, name, node
-from lineage_flows.content.naming import class_attribute, is_installed, module_name, shown_name, stable_name, type_name
+from lineage_flows.content.naming import is_installed, stable_name, type_name
 from lineage_flows.content.registry import Steps, register
 from lineage_flows.content.walk import Walk
-from lineage_flows.errors import ContentError
-
-__all__ = ["is_iterator", "refuse_iterator"]
 
 _EMPTY_CELL = "<empty>"
 
@@ -79,22 +76,6 @@ def _builtin_steps(value: types.BuiltinFunctionType, _walk: Walk) -> Steps:
         return node(b"function", name(stable_name(value.__module__, value.__qualname__)))
     (token,) = yield (owner,)
     return node(b"builtin method", name(value.__name__), token)
-
-
-def refuse_iterator(value: object, _walk: Walk) -> bytes:
-    """An iterator has no token: making one would consume it.
-
-    Raises:
-        ContentError: always.
-    """
-    raise ContentError(
-        "no fingerprint", why=f"a {shown_name(type(value))} can be read only once, which would use it up"
-    )
-
-
-def is_iterator(cls: type) -> bool:
-    """Whether instances are the interpreter's own iterators: generators, files, ``map``, ``zip``, what itertools makes."""
-    return class_attribute(cls, "__next__") is not None and module_name(cls) in ("builtins", "itertools", "_csv")
 
 
 def _cell(cell: types.CellType) -> object:

@@ -43,7 +43,8 @@ def dump_value(value: object) -> tuple[Stored, str]:
     if is_secret(cls):
         raise ContentError("the value cannot be stored", why=f"it is a secret ({shown_name(cls)})")
     for format_name, dump in _DUMPS:
-        stored = dump(value)
+        # A format that fails is one the value does not come back from exactly.
+        stored, _ = attempt(dump, value)
         if stored is not None:
             return stored, format_name
     pickled, error = attempt(dump_pickle, value)
@@ -141,7 +142,9 @@ def _dump_npy(value: Any) -> Stored | None:  # noqa: ANN401 - anything; arrays a
     head = io.BytesIO()
     contiguous = value.flags.c_contiguous or value.flags.f_contiguous
     if not contiguous or value.dtype.kind not in _NPY_ZERO_COPY:
-        np.lib.format.write_array(head, np.asarray(value), allow_pickle=False)
+        # Version 3 holds field names of every script; numpy would choose it with a warning.
+        version = None if value.dtype.names is None else (3, 0)
+        np.lib.format.write_array(head, np.asarray(value), version=version, allow_pickle=False)
         return head.getvalue()
     np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(value))
     in_order = np.asarray(value if value.flags.c_contiguous else value.T)

@@ -140,7 +140,9 @@ class ObjectStore:
         if opened is None or opened[0] != os.getpid():
             import fsspec
 
-            fs, root = fsspec.core.url_to_fs(self.url, **_OPTIONS.get(self._scheme, {}))
+            # Not one of fsspec's shared instances: those do not notice that credentials or endpoint were changed.
+            options = {"skip_instance_cache": True, **_OPTIONS.get(self._scheme, {})}
+            fs, root = fsspec.core.url_to_fs(self.url, **options)
             opened = self._opened = (os.getpid(), fs, root.rstrip("/"))
         return opened[1:]
 

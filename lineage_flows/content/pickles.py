@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 
 from lineage_flows.content.naming import comes_from, is_installed, is_secret, shown_name
+from lineage_flows.content.refused import is_connection
 from lineage_flows.errors import ContentError
 
 __all__ = ["copy_figure", "dump_pickle", "load_pickle"]
@@ -45,9 +46,7 @@ def load_pickle(data: bytes) -> object:
         ContentError: when it cannot be rebuilt. What it runs may raise anything.
     """
     if data[:4] == _ZSTD:
-        import pyarrow as pa
-
-        data = pa.input_stream(pa.BufferReader(data), compression="zstd").read()
+        data = _decompressed(data)
     try:
         return _Loader(io.BytesIO(data)).load()
     except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, IndexError) as error:
@@ -70,6 +69,15 @@ def _write(value: object, new_sink: Callable[[], _S]) -> _S:
         sink = new_sink()
         _write_by_value(value, sink, error)
     return sink
+
+
+def _decompressed(data: bytes) -> bytes:
+    import pyarrow as pa
+
+    try:
+        return bytes(pa.input_stream(pa.BufferReader(data), compression="zstd").read())
+    except (OSError, pa.ArrowException) as error:
+        raise ContentError("a stored value cannot be loaded", why=str(error)) from error
 
 
 class _Sink:
@@ -113,6 +121,8 @@ def _override(obj: object) -> Any:  # noqa: ANN401 - pickle's own signature
             why=f"it is or holds a secret ({shown_name(cls)})",
             fix="pass the secret's name instead, and load it in the step that needs it",
         )
+    if is_connection(cls):
+        raise ContentError("the value cannot be stored", why=f"it is or holds a connection ({shown_name(cls)})")
     if comes_from(cls, "matplotlib", "Figure"):
         # With this mark a copy would register itself with pyplot, and become its current figure.
         state = {key: item for key, item in cls.__getstate__(obj).items() if key != _SHOWN}  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lineage_flows.content.callables import is_iterator, refuse_iterator
+from lineage_flows.content import callables  # noqa: F401 - registers its rules
 from lineage_flows.content.containers import dict_subclass_steps, is_set, set_subclass_steps
 from lineage_flows.content.models import (
     booster_steps,
@@ -22,10 +22,12 @@ from lineage_flows.content.models import (
 )
 from lineage_flows.content.records import is_attrs, is_dataclass, is_named_tuple, record_steps
 from lineage_flows.content.reduction import reduced_steps
+from lineage_flows.content.refused import is_connection, is_iterator, refuse_connection, refuse_iterator
 from lineage_flows.content.registry import Rule, add_predicates, without_parts
 
 PREDICATES: tuple[tuple[Callable[[type], bool], Rule], ...] = (
     (is_iterator, Rule(steps=without_parts(refuse_iterator))),
+    (is_connection, Rule(steps=without_parts(refuse_connection))),
     (is_booster, Rule(steps=booster_steps)),
     (is_estimator, Rule(steps=estimator_steps)),
     (is_search_tree, Rule(steps=search_tree_steps)),

@@ -206,7 +206,8 @@ def all_members(view: View, arn: str) -> list[str]:
     level = [arn]
     while level:
         view.prefetch_members(level)
-        level = sorted({member for outer in level for member in view.members(outer)} - found.keys() - {arn})
+        inside = {member for outer in level for member in view.members(outer)}
+        level = sorted(member for member in inside if member not in found and member != arn)
         found.update(dict.fromkeys(level))
     return list(found)
 

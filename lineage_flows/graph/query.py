@@ -137,7 +137,7 @@ def _walk(keeper: Keeper, start: str, direction: Direction, depth: int | None) -
         if direction == "up" and (depth is None or depth >= 1):
             _add_repeated(keeper, start, trail)
         entities = view.entities(trail.depths)
-    nodes = [WalkNode.model_construct(entity=entities[arn], depth=found) for arn, found in trail.depths.items()]
+    nodes = [WalkNode(entity=entities[arn], depth=found) for arn, found in trail.depths.items()]
     nodes.sort(key=lambda node: (node.depth, node.entity.arn != start, *_order(node.entity)))
     edges = [_edge(trail.edges[key]) for key in sorted(trail.edges, key=lambda key: (*key[:3], key[3] or ""))]
     return Walk.model_construct(
@@ -257,7 +257,7 @@ def _known(view: View, arn: str) -> None:
 
 
 def _edge(hop: Hop) -> WalkEdge:
-    return WalkEdge.model_construct(
+    return WalkEdge(
         source_arn=hop.source,
         destination_arn=hop.destination,
         association_type=hop.type,

@@ -60,6 +60,7 @@ class Rules:
             view.prefetch_edges([edge.source_arn for arn in actions for edge in view.into(arn)], "up")
             view.prefetch_edges(values, "down")
         members = sorted({member for arn in actions if self._bodies.is_body(arn) for member in view.members(arn)})
+        view.prefetch_containers(members)
         view.prefetch_edges(members, "up")
         view.prefetch_edges(members, "down")
         taken = {edge.source_arn for arn in members for edge in view.into(arn)}
@@ -181,7 +182,8 @@ class Rules:
         for edge in self._origins.makers(value):
             after = self._bodies.ended(edge.source_arn)
             for body in self._bodies.callers(edge.source_arn):
-                if self._bodies.leads_on(body, after):
+                # A flow run is only the way to what it made of the value; a step that called another took its value in.
+                if self.view.entity(body).type not in FLOW_TYPES or self._bodies.leads_on(body, after):
                     yield inferred(value, body, "ContributedTo", Place(body, "body", after), body)
 
     def _ran_on(self, code: str, run: str) -> Iterator[Hop]:

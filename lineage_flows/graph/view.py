@@ -85,7 +85,7 @@ class View:
         while actions:  # up to the flow run at the top, whose code and environment count for all that is in it
             self._fetch_containment(actions, "up")
             outer = {arn for inner in actions for arn in self._containment["up"][inner]}
-            actions = sorted(outer - self._containment["up"].keys())
+            actions = sorted(arn for arn in outer if arn not in self._containment["up"])
             self._fetch_entities(actions)
             self.prefetch_edges(actions, "up")
         return nodes
@@ -93,6 +93,10 @@ class View:
     def prefetch_members(self, arns: Iterable[str]) -> None:
         """Fetch what is directly part of these."""
         self._fetch_containment(arns, "down")
+
+    def prefetch_containers(self, arns: Iterable[str]) -> None:
+        """Fetch what these are directly part of."""
+        self._fetch_containment(arns, "up")
 
     def prefetch_edges(self, arns: Iterable[str], direction: Direction) -> None:
         """Fetch the data edges of these entities alone."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lineage_flows.replay.guard import guard_writes
-from lineage_flows.replay.redirect import OWN_THREADS, Places, Redirector
+from lineage_flows.replay.mirror import OWN_THREADS, Places
+from lineage_flows.replay.redirect import Redirector
 
 if TYPE_CHECKING:
     from prefect import Flow

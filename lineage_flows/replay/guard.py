@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 
-from lineage_flows.replay.redirect import OWN_THREADS, WRITE_FLAGS, WRITE_MODES, folder_of, real_path
+from lineage_flows.replay.mirror import OWN_THREADS, folder_of, real_path
+from lineage_flows.replay.redirect import WRITE_FLAGS, WRITE_MODES
 
 __all__ = ["guard_writes"]
 

@@ -5,6 +5,7 @@ Knows records and changes only.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import computed_field
@@ -13,6 +14,9 @@ from lineage_flows.compare.changes import Change
 from lineage_flows.records import Frozen, ReplayOutcome, StepComparison, StepVerdict, Verdict
 
 __all__ = ["ChildResult", "Failure", "ReplayReport"]
+
+
+_GOOD: tuple[StepVerdict, ...] = ("identical", "equivalent", "restored")
 
 
 class ReplayReport(Frozen):
@@ -52,18 +56,20 @@ class ReplayReport(Frozen):
 
     @property
     def summary(self) -> str:
-        """One line: how many steps are the same, or where the first difference lies and why."""
-        total = len(self.steps)
-        if self.first_divergence is not None:
+        """One line: where the first difference lies and why; else how many steps are the same."""
+        if self.verdict == "different" and self.first_divergence is not None:
             step = self.steps[self.first_divergence]
             causes = ", ".join(step.causes) or "unexplained"
             detail = f" ({step.details[0]})" if step.details else ""
             return f"first divergence at step {step.task}#{step.index}: {step.verdict}, because of {causes}{detail}"
         if self.verdict == "different":
-            return f"{total} of {total} steps the same, and the flow's own result differs"
-        restored = sum(step.verdict == "restored" for step in self.steps)
-        same = f"{total - restored} of {total} steps {self.verdict}"
-        return same + (f", {restored} restored" if restored else "")
+            return "all steps the same, and the flow's own result differs"
+        if not self.steps:
+            return f"no steps, and the flow's own result is {self.result}"
+        counts = Counter(step.verdict for step in self.steps)
+        first, *others = [verdict for verdict in _GOOD if counts[verdict]]
+        more = "".join(f", {counts[verdict]} {verdict}" for verdict in others)
+        return f"{counts[first]} of {len(self.steps)} steps {first}{more}"
 
 
 class Failure(Frozen):

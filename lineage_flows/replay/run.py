@@ -17,7 +17,7 @@ from lineage_flows.replay.plan import Plan, make_plan
 from lineage_flows.replay.process import Pipes, child_environment, execute, requested_by
 from lineage_flows.replay.report import ChildResult, Failure, ReplayReport
 from lineage_flows.replay.spec import ChildSpec, Folders
-from lineage_flows.replay.workspace import Workspace, code_root, places
+from lineage_flows.replay.workspace import Workspace, code_root, places, unusable
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def replay_run(
         code_path: a folder whose code is executed in place of the captured code, everything else as captured.
         keep: leave the workspace where it is, for looking into it; the report names it.
         timeout: seconds after which the replay is stopped; None waits as long as it takes.
-        on_progress: called with the name of the step that starts now ("" at the beginning and the end), how many steps have
-            started before it, and how many the original had.
+        on_progress: called with the name of the step that starts now ("" at the end), how many steps have started before it, and
+            how many the original had. From another thread.
 
     Returns:
         The report; its verdict may be ``different``.
@@ -70,7 +70,12 @@ def replay_run(
         with Pipes() as pipes:
             spec = _spec(plan, workspace, pipes, settings, store)
             environment = child_environment(record, _recorded(record, store), settings, workspace)
-            result = execute(spec, pipes, workspace, environment, timeout=timeout, on_progress=on_progress or _silent)
+            try:
+                result = execute(
+                    spec, pipes, workspace, environment, timeout=timeout, on_progress=on_progress or _silent
+                )
+            except OSError as error:
+                raise unusable(error) from error
         return _report(result, record, workspace if keep else None)
 
 
@@ -131,8 +136,8 @@ def _report(result: ChildResult, record: RunRecord, kept: Workspace | None) -> R
 
 def _raised(failure: Failure) -> LineageError:
     """The child's error, of the class it had where that takes no more than what, why and fix."""
-    kind = getattr(errors_module, failure.kind, ReplayError)
-    if kind.__init__ is not LineageError.__init__:
+    kind = getattr(errors_module, failure.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, LineageError) and kind.__init__ is LineageError.__init__):
         kind = ReplayError
     error: LineageError = kind(failure.what, why=failure.why, fix=failure.fix)
     return error

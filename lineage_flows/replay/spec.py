@@ -6,7 +6,7 @@ Knows records only.
 from __future__ import annotations
 
 from lineage_flows.records import BlobRef, Frozen, ReplayInfo, RunRecord
-from lineage_flows.replay.redirect import Places
+from lineage_flows.replay.mirror import Places
 
 __all__ = ["ChildSpec", "Folders"]
 

@@ -22,8 +22,8 @@ from lineage_flows.compare.sources import NOT_CODE
 from lineage_flows.content import fingerprint_file
 from lineage_flows.errors import CodeNotRestorableError, HomeError, ReplayError
 from lineage_flows.records import DatasetRef, RunRecord
+from lineage_flows.replay.mirror import Places, real_path
 from lineage_flows.replay.plan import Plan, touched
-from lineage_flows.replay.redirect import Places, real_path
 from lineage_flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from lineage_flows.content import Store
 
-__all__ = ["Workspace", "code_root", "places"]
+__all__ = ["Workspace", "code_root", "places", "unusable"]
 
 _PREFIX = "lf-replay-"
 _MIRROR = "w"
@@ -60,7 +60,7 @@ class Workspace:
             self.root = self.base / _MIRROR
             self.root.mkdir()
         except OSError as error:
-            raise _unusable(error) from error
+            raise unusable(error) from error
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -102,7 +102,7 @@ class Workspace:
             for path, dataset in plan.unkept.items():
                 self._link(path, dataset)
         except OSError as error:
-            raise _unusable(error) from error
+            raise unusable(error) from error
 
     # ------------------------------------------------------------------------------------------------ code
 
@@ -305,9 +305,10 @@ def _remove_abandoned(temporary: Path) -> None:
             continue  # somebody's, or somebody else's
 
 
-def _unusable(error: OSError) -> HomeError:
+def unusable(error: OSError) -> HomeError:
+    """What to say when the folder of a replay cannot be made, written or filled any further."""
     return HomeError(
-        f"the workspace of the replay cannot be made in {tempfile.gettempdir()}",
+        f"the workspace of the replay cannot be used in {tempfile.gettempdir()}",
         why=f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else ""),
         fix="free space there, or set TMPDIR to a folder you can write to",
     )

@@ -354,6 +354,22 @@ def test_a_large_committed_file_is_dropped_before_the_sources(repo: Path, store:
     assert set(restored(tree, store, tmp_path)) == {"flow.py", "lib/helper.py"}
 
 
+def test_a_heap_of_untracked_data_is_not_looked_at(
+    repo: Path, store: DictStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lineage_flows.capture.selection.MOST_UNTRACKED", 3)
+    monkeypatch.setattr("lineage_flows.capture.git_tree.MOST_UNTRACKED", 3)
+    (repo / "data").mkdir()
+    for number in range(30):
+        (repo / "data" / f"{number:02}.csv").write_text("x")
+    (repo / "data" / "late.py").write_text("x")
+    tree = capture(repo / "flow.py", store, tmp_path)
+    kept = set(restored(tree, store, tmp_path))
+    assert {"flow.py", "lib/helper.py", "data/late.py"} <= kept
+    assert len(kept) == 6
+    assert len(tree.left_out) == 27
+
+
 def test_the_bundle_is_made_once(repo: Path, store: DictStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = capture(repo / "flow.py", store, tmp_path)
     puts = store.puts

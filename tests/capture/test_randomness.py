@@ -401,6 +401,34 @@ def test_what_a_module_draws_while_it_is_imported(tmp_path: Path) -> None:
     assert run_python(text, tmp_path, str(tmp_path)) == first
 
 
+def test_prefects_own_import_lies_before_what_a_module_draws(tmp_path: Path) -> None:
+    """In a replay Prefect is imported already, and draws nothing when the flow's module imports it."""
+    text = """
+        import hashlib, pathlib, random, sys
+        from lineage_flows import runtime
+        from lineage_flows.capture import randomness
+        from lineage_flows.records import BlobRef, RandomStates
+        runtime.decline()
+        folder = pathlib.Path(sys.argv[1])
+        def put(data):
+            digest = hashlib.sha256(data).hexdigest()
+            (folder / digest).write_bytes(data)
+            return BlobRef(digest=digest, size=len(data), format="x")
+        randomness.install()
+        states = folder / "states.json"
+        if states.exists():
+            from prefect import flow
+            randomness.restore_module_states(
+                RandomStates.model_validate_json(states.read_text()), lambda digest: (folder / digest).read_bytes()
+            )
+        from prefect import flow
+        print(random.random())
+        states.write_text(randomness.module_states(put).model_dump_json())
+    """
+    first = run_python(text, tmp_path, str(tmp_path))
+    assert run_python(text, tmp_path, str(tmp_path)) == first
+
+
 def test_reading_loads_no_library(tmp_path: Path) -> None:
     text = """
         import sys

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from lineage_flows.capture.run_record import assemble
 from lineage_flows.errors import RecordFormatError
-from lineage_flows.records import EntryPoint, FlowRecord, FunctionRef, RunRecord, StepRecord, read_run_record, record_json
+from lineage_flows.records import (
+    EntryPoint,
+    FlowRecord,
+    FunctionRef,
+    RunRecord,
+    StepRecord,
+    read_run_record,
+    record_json,
+)
 
 FUNCTION = FunctionRef(name="f", module="m")
 

@@ -140,7 +140,7 @@ class Text(str):
 
 
 class Derived(pd.DataFrame):
-    _metadata = ["unit"]
+    _metadata = ["unit"]  # noqa: RUF012 - pandas asks for a list
 
     @property
     def _constructor(self):
@@ -215,13 +215,13 @@ values(
 values(
     "time",
     date=lambda: dt.date(2024, 2, 29),
-    naive=lambda: dt.datetime(2024, 2, 29, 12, 30, 1, 5),  # noqa: DTZ001
+    naive=lambda: dt.datetime(2024, 2, 29, 12, 30, 1, 5),
     utc=lambda: dt.datetime(2024, 2, 29, tzinfo=dt.UTC),
     paris=lambda: dt.datetime(2024, 2, 29, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")),
     offset=lambda: dt.datetime(2024, 2, 29, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=30))),
     first_fold=lambda: dt.datetime(2024, 10, 27, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")),
     second_fold=lambda: dt.datetime(2024, 10, 27, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Paris"), fold=1),
-    before_1970=lambda: dt.datetime(1900, 1, 1),  # noqa: DTZ001
+    before_1970=lambda: dt.datetime(1900, 1, 1),
     clock=lambda: dt.time(12, 30),
     clock_utc=lambda: dt.time(12, 30, tzinfo=dt.UTC),
     delta=lambda: dt.timedelta(days=-1, microseconds=1),
@@ -311,7 +311,7 @@ values(
     attrs=lambda: Order(3),
     pydantic=lambda: Settings(rate=0.5, names=["a"]),
     pydantic_extra=lambda: Open(a=1, b={"x": 2}),
-    holds_secret=lambda: Account(user="me", password="hunter2"),  # noqa: S106
+    holds_secret=lambda: Account(user="me", password="hunter2"),
     plain=lambda: Plain(a=1, b=[2]),
     slots=lambda: Slotted((1, 2)),
     lazy=Lazy,
@@ -349,7 +349,10 @@ values(
     no_rows=lambda: np.empty((0, 4)),
     no_columns=lambda: np.empty((4, 0)),
     bools=lambda: np.array([True, False]),
-    **{code: functools.partial(np.arange, 5, dtype=code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")},
+    **{
+        code: functools.partial(np.arange, 5, dtype=code)
+        for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
+    },
     days=lambda: np.array(["2024-01-01", "NaT"], dtype="M8[D]"),
     far_days=lambda: np.array(["0001-01-01", "9999-12-31"], dtype="M8[D]"),
     picoseconds=lambda: np.array([1, 2], dtype="M8[ps]"),
@@ -396,15 +399,21 @@ values(
     small_ints=lambda: pd.DataFrame({"a": np.array([1, 2, 3], dtype="i4")}),
     texts=lambda: pd.DataFrame({"t": ["a", None, "Zürich"]}),
     surrogates=lambda: pd.DataFrame({"t": pd.Series(["a", "\ud800"], dtype=object)}),
-    times=lambda: pd.DataFrame({"t": _days(), "z": _days(tz="Europe/Paris"), "u": _days(tz="UTC"), "d": _days() - _days()[0]}),
+    times=lambda: pd.DataFrame(
+        {"t": _days(), "z": _days(tz="Europe/Paris"), "u": _days(tz="UTC"), "d": _days() - _days()[0]}
+    ),
     times_missing=lambda: pd.DataFrame({"t": [pd.Timestamp("2024"), pd.NaT]}),
     categories=lambda: pd.DataFrame({"c": pd.Categorical(["b", None, "a"], categories=["b", "a"])}),
     categories_otherwise=lambda: pd.DataFrame({"c": pd.Categorical(["b", None, "a"], categories=["a", "b"])}),
-    categories_ordered=lambda: pd.DataFrame({"c": pd.Categorical(["b", None, "a"], categories=["b", "a"], ordered=True)}),
-    masked=lambda: pd.DataFrame({"i": pd.array([1, None], dtype="Int64"), "b": pd.array([True, None], dtype="boolean")}),
+    categories_ordered=lambda: pd.DataFrame(
+        {"c": pd.Categorical(["b", None, "a"], categories=["b", "a"], ordered=True)}
+    ),
+    masked=lambda: pd.DataFrame(
+        {"i": pd.array([1, None], dtype="Int64"), "b": pd.array([True, None], dtype="boolean")}
+    ),
     masked_floats=lambda: pd.DataFrame({"f": pd.array([1.5, None], dtype="Float64")}),
     arrow_list=lambda: pd.DataFrame({"l": pd.Series([[1], None], dtype=pd.ArrowDtype(pa.list_(pa.int64())))}),
-    arrow_time=lambda: pd.DataFrame({"l": pd.Series([dt.datetime(2024, 1, 1), None], dtype="timestamp[us][pyarrow]")}),  # noqa: DTZ001
+    arrow_time=lambda: pd.DataFrame({"l": pd.Series([dt.datetime(2024, 1, 1), None], dtype="timestamp[us][pyarrow]")}),
     periods=lambda: pd.DataFrame({"p": pd.period_range("2024-01", periods=2, freq="M")}),
     intervals=lambda: pd.DataFrame({"i": pd.interval_range(0, 2)}),
     sparse=lambda: pd.DataFrame({"s": pd.arrays.SparseArray([0.0, 0.0, 1.0], fill_value=0.0)}),
@@ -417,11 +426,15 @@ values(
     mixed_names=lambda: pd.DataFrame([[1, 2, 3]], columns=["a", 1, None]),
     int_names=lambda: pd.DataFrame([[1, 2]]),
     date_names=lambda: pd.DataFrame([[1, 2]], columns=_days(2)),
-    tuple_names=lambda: pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")], names=["u", None])),
+    tuple_names=lambda: pd.DataFrame(
+        [[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")], names=["u", None])
+    ),
     named_columns=lambda: pd.DataFrame([[1]], columns=pd.Index(["a"], name="n")),
     named_index=lambda: pd.DataFrame({"a": [1]}, index=pd.Index([7], name="k")),
     text_index=lambda: pd.DataFrame({"a": [1, 2]}, index=["x", "y"]),
-    multi_index=lambda: pd.DataFrame({"a": [1, 2]}, index=pd.MultiIndex.from_product([["x"], [1, 2]], names=["p", "q"])),
+    multi_index=lambda: pd.DataFrame(
+        {"a": [1, 2]}, index=pd.MultiIndex.from_product([["x"], [1, 2]], names=["p", "q"])
+    ),
     time_index=lambda: pd.DataFrame({"a": [1, 2, 3]}, index=_days()),
     zoned_index=lambda: pd.DataFrame({"a": [1, 2, 3]}, index=_days(tz="America/New_York")),
     stepped_range=lambda: pd.DataFrame({"a": [1, 2, 3]}, index=pd.RangeIndex(10, 40, 10)),
@@ -460,7 +473,7 @@ values(
     "polars",
     empty=pl.DataFrame,
     frame=lambda: pl.DataFrame({"a": [1, None], "b": ["x", "y"], "c": [[1], []], "d": [{"z": 1.5}, None]}),
-    times=lambda: pl.DataFrame({"t": [dt.datetime(2024, 1, 1)], "d": [dt.date(2024, 1, 1)], "u": [dt.timedelta(1)]}),  # noqa: DTZ001
+    times=lambda: pl.DataFrame({"t": [dt.datetime(2024, 1, 1)], "d": [dt.date(2024, 1, 1)], "u": [dt.timedelta(1)]}),
     categorical=lambda: pl.Series("c", ["b", "a", None], dtype=pl.Categorical),
     enum=lambda: pl.Series("c", ["b", "a", None], dtype=pl.Enum(["a", "b"])),
     series=lambda: pl.Series("x", [1.0, float("nan"), None]),
@@ -472,7 +485,13 @@ values(
     table=lambda: pa.table({"a": [1, None, 3], "t": ["x", None, "z"], "f": [0.5, float("nan"), None]}),
     nested=lambda: pa.table({"l": [[1, 2], None, []], "s": [{"a": 1}, None, {"a": None}]}),
     maps=lambda: pa.table({"m": pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64()))}),
-    times=lambda: pa.table({"t": pa.array([1, None], pa.timestamp("us", "UTC")), "d": pa.array([1, 2], pa.date32()), "c": pa.array([1, 2], pa.time64("us"))}),
+    times=lambda: pa.table(
+        {
+            "t": pa.array([1, None], pa.timestamp("us", "UTC")),
+            "d": pa.array([1, 2], pa.date32()),
+            "c": pa.array([1, 2], pa.time64("us")),
+        }
+    ),
     dictionary=lambda: pa.array(["b", "a", None]).dictionary_encode(),
     decimals=lambda: pa.array([decimal.Decimal("1.10"), None]),
     fixed=lambda: pa.array([b"ab", None], pa.binary(2)),
@@ -485,7 +504,15 @@ values(
     buffer=lambda: pa.py_buffer(b"abc"),
     schema=lambda: pa.schema([("a", pa.int64())]),
 )
-UNSTABLE |= {"array.generator", "array.random_state", "series.offset", "arrow.schema", "own_long_double", "arrow.union", "time.zone"}
+UNSTABLE |= {
+    "array.generator",
+    "array.random_state",
+    "series.offset",
+    "arrow.schema",
+    "own_long_double",
+    "arrow.union",
+    "time.zone",
+}
 
 
 def zones():
@@ -494,7 +521,7 @@ def zones():
 
     return [
         dt.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")),
-        pytz.timezone("Europe/Paris").localize(dt.datetime(2024, 1, 1)),  # noqa: DTZ001
+        pytz.timezone("Europe/Paris").localize(dt.datetime(2024, 1, 1)),
         dt.datetime(2024, 1, 1, tzinfo=dateutil.tz.gettz("Europe/Paris")),
         pd.Timestamp("2024-01-01", tz="Europe/Paris"),
     ]

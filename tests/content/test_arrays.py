@@ -92,7 +92,9 @@ def times(value):
 
 
 def test_every_nan_is_the_same():
-    bits = np.array([0x7FF8000000000000, 0xFFF8000000000000, 0x7FF0000000000001, 0xFFFFFFFFFFFFFFFF], dtype="u8").view("f8")
+    bits = np.array([0x7FF8000000000000, 0xFFF8000000000000, 0x7FF0000000000001, 0xFFFFFFFFFFFFFFFF], dtype="u8").view(
+        "f8"
+    )
     assert len({fingerprint(bits[n : n + 1]) for n in range(4)} | {fingerprint(np.array([np.nan]))}) == 1
     half = np.array([0x7E00, 0xFE01], dtype="u2").view("f2")
     assert fingerprint(half[:1]) == fingerprint(half[1:])
@@ -158,17 +160,50 @@ def test_padding_of_structured_arrays_and_long_doubles_is_not_looked_at():
 
 def test_names_and_order_of_fields_count():
     a = np.zeros(2, dtype=[("x", "f8"), ("y", "f8")])
-    assert len({fingerprint(v) for v in (a, a.astype([("x", "f8"), ("z", "f8")]), a[["y", "x"]].copy(), a[["x"]], a["x"])}) == 5
+    assert (
+        len({fingerprint(v) for v in (a, a.astype([("x", "f8"), ("z", "f8")]), a[["y", "x"]].copy(), a[["x"]], a["x"])})
+        == 5
+    )
 
 
 def test_what_a_dtype_says_counts():
-    values = [np.array([1, 0], dtype=code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16", "O", "U1", "S1", "M8[s]", "m8[s]")]  # fmt: skip
+    codes = [
+        "?",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "f2",
+        "f4",
+        "f8",
+        "c8",
+        "c16",
+        "O",
+        "U1",
+        "S1",
+        "M8[s]",
+        "m8[s]",
+    ]
+    values = [np.array([1, 0], dtype=code) for code in codes]
     assert len({fingerprint(v) for v in values}) == len(values)
 
 
 def test_shape_counts():
     value = np.zeros(0)
-    forms = [value, value.reshape(0, 1), value.reshape(1, 0), np.zeros(()), np.zeros(1), np.zeros((1, 1)), np.zeros((2, 3)), np.zeros((3, 2))]
+    forms = [
+        value,
+        value.reshape(0, 1),
+        value.reshape(1, 0),
+        np.zeros(()),
+        np.zeros(1),
+        np.zeros((1, 1)),
+        np.zeros((2, 3)),
+        np.zeros((3, 2)),
+    ]
     assert len({fingerprint(v) for v in forms}) == len(forms)
 
 
@@ -176,7 +211,9 @@ def test_width_of_texts_is_storage_and_their_ends_are_not():
     assert fingerprint(np.array(["a", "b"], dtype="U9")) == fingerprint(np.array(["a", "b"]))
     assert fingerprint(np.array(["ab", "c"])) != fingerprint(np.array(["a", "bc"]))
     assert fingerprint(np.array(["", ""])) != fingerprint(np.array([""]))
-    assert fingerprint(np.array(["a", "b"], dtype=object)) == fingerprint(np.array(["a", "b"], dtype=np.dtypes.StringDType()))
+    assert fingerprint(np.array(["a", "b"], dtype=object)) == fingerprint(
+        np.array(["a", "b"], dtype=np.dtypes.StringDType())
+    )
 
 
 @pytest.mark.parametrize("unit", ["D", "h", "m", "s", "ms", "us", "ns"])
@@ -208,7 +245,14 @@ def test_subclasses():
     value = np.array([1.0, 2.0])
     metres = value.view(Metres)
     metres.unit = "m"
-    others = [value, metres, value.view(Metres), np.asmatrix(value), np.ma.array(value), np.ma.array(value, mask=[1, 0])]
+    others = [
+        value,
+        metres,
+        value.view(Metres),
+        np.asmatrix(value),
+        np.ma.array(value),
+        np.ma.array(value, mask=[1, 0]),
+    ]
     assert len({fingerprint(v) for v in others}) == len(others)
     hidden = np.ma.array([9.0, 2.0], mask=[1, 0])
     assert fingerprint(hidden) == fingerprint(np.ma.array([1.0, 2.0], mask=[1, 0]))
@@ -239,7 +283,15 @@ def test_sparse_matrices():
     used.sum()
     _ = used.has_canonical_format
     assert fingerprint(used) == fingerprint(csr)
-    others = [csr, csr.tocsc(), csr.tocoo(), sparse.csr_array(dense), sparse.csr_matrix(dense.T), csr.astype("f4"), dense]
+    others = [
+        csr,
+        csr.tocsc(),
+        csr.tocoo(),
+        sparse.csr_array(dense),
+        sparse.csr_matrix(dense.T),
+        csr.astype("f4"),
+        dense,
+    ]
     assert len({fingerprint(v) for v in others}) == len(others)
     assert fingerprint(csr.todok()) is not None
     assert fingerprint(csr.tolil()) is not None

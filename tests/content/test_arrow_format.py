@@ -49,11 +49,23 @@ DAYS = pd.date_range("2024-01-01", periods=3, freq="B", name="day")
         pd.Series([1.0, 2.0, 3.0], index=DAYS, name="equity"),
         pd.DataFrame(np.eye(3)),
         pd.DataFrame(np.eye(3)).iloc[:, ::2],
-        pd.DataFrame({"t": pd.Series(["a", "b"], dtype=object), "s": pd.Series(["a", None], dtype="str"), "p": pd.Series(["a", None], dtype="string[python]")}),
+        pd.DataFrame(
+            {
+                "t": pd.Series(["a", "b"], dtype=object),
+                "s": pd.Series(["a", None], dtype="str"),
+                "p": pd.Series(["a", None], dtype="string[pyarrow]"),
+            }
+        ),
         pd.DataFrame({"z": DAYS.tz_localize("America/New_York")}),
         pd.DataFrame({"c": pd.Categorical(["b", None], categories=["b", "a"], ordered=True)}),
         pd.DataFrame({"c": pd.Categorical([2, 1], categories=[2, 1])}),
-        pd.DataFrame({"i": pd.array([1, None], dtype="Int8"), "f": pd.array([1.5, None], dtype="Float32"), "b": pd.array([True, None], dtype="boolean")}),
+        pd.DataFrame(
+            {
+                "i": pd.array([1, None], dtype="Int8"),
+                "f": pd.array([1.5, None], dtype="Float32"),
+                "b": pd.array([True, None], dtype="boolean"),
+            }
+        ),
         pd.DataFrame({"x": pd.Series([1, None], dtype="int64[pyarrow]")}),
         pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([("x", 1)], names=["p", None])),
         pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(5, 9, 2, name="n")),
@@ -61,6 +73,7 @@ DAYS = pd.date_range("2024-01-01", periods=3, freq="B", name="day")
         pd.DataFrame({"d": pd.to_timedelta([1, None], unit="s")}),
         pd.DataFrame({"a": [1, 2]}, index=pd.Index(["x", "y"], name="k")),
         pd.DataFrame({"a": np.array([0, 1], dtype="M8[s]")}),
+        pd.DataFrame(np.eye(2), columns=pd.RangeIndex(2, name="n")),
         pd.Series([1, 2], name=5),
         pd.Series([1, 2]),
         pl.Series("x", [1.5, None]),
@@ -76,7 +89,9 @@ def test_these_are_stored_as_arrow_and_come_back_exactly(value):
     assert fingerprint(again) == fingerprint(value)
     assert type(again) is type(value)
     if isinstance(value, pd.DataFrame):
-        pd.testing.assert_frame_equal(again, value, check_freq=True, check_index_type="exact", check_column_type="exact")
+        pd.testing.assert_frame_equal(
+            again, value, check_freq=True, check_index_type="exact", check_column_type="exact"
+        )
         assert [str(dtype) for dtype in again.dtypes] == [str(dtype) for dtype in value.dtypes]
     elif isinstance(value, pd.Series):
         pd.testing.assert_series_equal(again, value, check_freq=True, check_index_type="exact")
@@ -92,6 +107,8 @@ def test_these_are_stored_as_arrow_and_come_back_exactly(value):
         pd.DataFrame([[1, 2]], columns=["a", "a"]),
         pd.DataFrame([[1, 2]], columns=["a", 1]),
         pd.DataFrame({"o": [1, "a"]}),
+        pd.DataFrame({"p": pd.Series(["a", None], dtype="string[python]")}),
+        pd.DataFrame({"c": pd.Categorical([], categories=["b"])}),
         pd.DataFrame({"o": pd.Series(["a", None], dtype=object)}),
         pd.DataFrame({"o": pd.Series([corpus.Text("a")], dtype=object)}),
         pd.DataFrame({"o": [[1], [2]]}),

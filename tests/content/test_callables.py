@@ -13,7 +13,7 @@ from lineage_flows.content import describe, fingerprint
 
 def compiled(source, name="f"):
     scope = {"__name__": "__main__"}
-    exec(compile(source, "<a flow>", "exec"), scope)  # noqa: S102
+    exec(compile(source, "<a flow>", "exec"), scope)
     return scope[name]
 
 
@@ -64,7 +64,12 @@ def test_methods_partials_and_caches():
 
     assert fingerprint(Own(1).go) == fingerprint(Own(1).go) != fingerprint(Own(2).go)
     add = compiled("def f(a, b): return a + b")
-    partials = [functools.partial(add, 1), functools.partial(add, 2), functools.partial(add, b=1), functools.partial(add, a=1)]
+    partials = [
+        functools.partial(add, 1),
+        functools.partial(add, 2),
+        functools.partial(add, b=1),
+        functools.partial(add, a=1),
+    ]
     assert len({fingerprint(x) for x in partials}) == 4
     assert fingerprint(functools.partial(add, b=1, a=2)) == fingerprint(functools.partial(add, a=2, b=1))
     assert fingerprint(functools.lru_cache(add)) == fingerprint(functools.lru_cache(maxsize=5)(add)) != fingerprint(add)

@@ -25,10 +25,12 @@ SCALARS = (
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.text(max_size=2) | st.integers(0, 3) | st.booleans(), inner, max_size=4)
-    | st.frozensets(st.integers(0, 5) | st.text(max_size=1), max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=2) | st.integers(0, 3) | st.booleans(), inner, max_size=4)
+        | st.frozensets(st.integers(0, 5) | st.text(max_size=1), max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 mpl.use("Agg")
 
-from lineage_flows.content import describe, dump_value, fingerprint, load_value  # noqa: E402
+from lineage_flows.content import describe, dump_value, fingerprint, load_value
 
 
 def figure(values=(1, 2, 4), title="equity", **options):
@@ -27,7 +27,9 @@ def figure(values=(1, 2, 4), title="equity", **options):
 
 def test_equal_in_another_process():
     code = "from tests.content.test_figures import figure, fingerprint; print(fingerprint(figure()))"
-    made = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
     assert made.stdout.strip() == fingerprint(figure())
 
 
@@ -72,7 +74,9 @@ def test_other_libraries():
     assert fingerprint(Image.new("RGB", (4, 4), "red")) != fingerprint(Image.new("RGB", (4, 4), "blue"))
     drawn = plotly.graph_objects.Figure(plotly.graph_objects.Scatter(x=[1, 2], y=[3, 4]))
     assert describe(drawn).kind == "Figure"
-    assert fingerprint(drawn) == fingerprint(plotly.graph_objects.Figure(plotly.graph_objects.Scatter(x=[1, 2], y=[3, 4])))
+    assert fingerprint(drawn) == fingerprint(
+        plotly.graph_objects.Figure(plotly.graph_objects.Scatter(x=[1, 2], y=[3, 4]))
+    )
 
 
 def test_a_figure_that_cannot_be_drawn_has_no_fingerprint():

@@ -35,7 +35,11 @@ def there_and_back(value):
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters()),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters()),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
     max_leaves=10,
 )
@@ -142,7 +146,7 @@ def test_a_large_array_is_not_copied():
         pydantic.SecretStr("hunter2"),
         [pydantic.SecretStr("hunter2")],
         {"a": (1, {"b": pydantic.SecretBytes(b"hunter2")})},
-        Account(user="u", password="hunter2"),  # noqa: S106
+        Account(user="u", password="hunter2"),
         Plain(deep=Plain(secret=pydantic.SecretStr("hunter2"))),
         pd.DataFrame({"a": [pydantic.SecretStr("hunter2")]}),
         np.array([pydantic.SecretStr("hunter2")], dtype=object),
@@ -152,10 +156,14 @@ def test_a_large_array_is_not_copied():
 )
 def test_secrets_are_refused_wherever_they_sit(value):
     if callable(value):
-        value = (lambda secret: lambda: secret)(pydantic.SecretStr("hunter2"))  # in a closure, which is pickled by value
+        value = closing_over(pydantic.SecretStr("hunter2"))  # pickled by value
     with pytest.raises(ContentError, match="secret") as refused:
         dump_value(value)
     assert "hunter2" not in str(refused.value)
+
+
+def closing_over(secret):
+    return lambda: secret
 
 
 class Raises:
@@ -222,15 +230,25 @@ def test_large_pickles_are_compressed_and_small_ones_plain():
 
 
 @pytest.mark.parametrize("form", ["text", "json", "npy", "arrow", "pickle"])
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"\x28\xb5\x2f\xfd broken", b"\x93NUMPY\x01\x00", b"ARROW1\x00\x00", b"[1,", b"[" * 100_000, b"\x80\x05."])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xfe",
+        b"\x28\xb5\x2f\xfd broken",
+        b"\x93NUMPY\x01\x00",
+        b"ARROW1\x00\x00",
+        b"[1,",
+        b"[" * 100_000,
+        b"\x80\x05.",
+    ],
+)
 def test_damaged_bytes_give_a_clear_error(form, data):
-    try:
-        load_value(data, form, trust_pickle=True)
-    except ContentError as error:
-        assert str(error)
+    if form == "text" and data.isascii():
+        assert load_value(data, form) == data.decode()
     else:
-        assert form == "text"
-        assert data.decode() is not None
+        with pytest.raises(ContentError, match="stored"):
+            load_value(data, form, trust_pickle=True)
 
 
 def test_unknown_formats_are_named():

@@ -24,15 +24,29 @@ TEXTS = st.text(max_size=3) | st.none()
 
 def column(kind, draw, rows):
     lists = {
-        "int": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=rows, max_size=rows).map(lambda v: pd.array(v, dtype="int64")),
+        "int": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=rows, max_size=rows).map(
+            lambda v: pd.array(v, dtype="int64")
+        ),
         "float": st.lists(st.floats(), min_size=rows, max_size=rows).map(lambda v: np.array(v, dtype="f8")),
         "bool": st.lists(st.booleans(), min_size=rows, max_size=rows).map(lambda v: np.array(v, dtype=bool)),
         "text": st.lists(TEXTS, min_size=rows, max_size=rows).map(lambda v: np.array([*v, None], dtype=object)[:-1]),
-        "time": st.lists(st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)) | st.none(), min_size=rows, max_size=rows).map(lambda v: pd.array(v, dtype="M8[us]")),  # noqa: DTZ001, E501
-        "category": st.lists(st.sampled_from(["a", "b", "c", None]), min_size=rows, max_size=rows).map(lambda v: pd.Categorical(v, categories=["c", "a", "b"])),
-        "masked": st.lists(st.integers(-5, 5) | st.none(), min_size=rows, max_size=rows).map(lambda v: pd.array(v, dtype="Int64")),
-        "object": st.lists(st.none() | st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2), min_size=rows, max_size=rows).map(objects),
-        "timedelta": st.lists(st.timedeltas(dt.timedelta(-9), dt.timedelta(9)), min_size=rows, max_size=rows).map(lambda v: pd.array(v, dtype="m8[us]")),
+        "time": st.lists(
+            st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)) | st.none(), min_size=rows, max_size=rows
+        ).map(lambda v: pd.array(v, dtype="M8[us]")),
+        "category": st.lists(st.sampled_from(["a", "b", "c", None]), min_size=rows, max_size=rows).map(
+            lambda v: pd.Categorical(v, categories=["c", "a", "b"])
+        ),
+        "masked": st.lists(st.integers(-5, 5) | st.none(), min_size=rows, max_size=rows).map(
+            lambda v: pd.array(v, dtype="Int64")
+        ),
+        "object": st.lists(
+            st.none() | st.integers() | st.text(max_size=2) | st.lists(st.integers(), max_size=2),
+            min_size=rows,
+            max_size=rows,
+        ).map(objects),
+        "timedelta": st.lists(st.timedeltas(dt.timedelta(-9), dt.timedelta(9)), min_size=rows, max_size=rows).map(
+            lambda v: pd.array(v, dtype="m8[us]")
+        ),
     }
     return draw(lists[kind])
 
@@ -47,7 +61,10 @@ def objects(items):
 def frames(draw):
     rows = draw(st.integers(0, 5))
     kinds = draw(st.lists(COLUMNS, max_size=4))
-    made = {f"{place}{kind}": pd.Series(column(kind, draw, rows), dtype=object if kind == "object" else None) for place, kind in enumerate(kinds)}
+    made = {
+        f"{place}{kind}": pd.Series(column(kind, draw, rows), dtype=object if kind == "object" else None)
+        for place, kind in enumerate(kinds)
+    }
     index = draw(hpd.indexes(dtype=np.int64, min_size=rows, max_size=rows, unique=False))
     return pd.DataFrame(made, index=range(rows)).set_axis(index)
 
@@ -62,7 +79,9 @@ def test_storage_does_not_count(frame):
         "pickled": pickle.loads(pickle.dumps(frame)),
         "copied": frame.copy(deep=True),
         "sliced": pd.concat([frame, frame]).iloc[: len(frame)],
-        "column by column": pd.concat([frame.iloc[:, [n]] for n in range(frame.shape[1])], axis=1) if frame.shape[1] else frame,
+        "column by column": pd.concat([frame.iloc[:, [n]] for n in range(frame.shape[1])], axis=1)
+        if frame.shape[1]
+        else frame,
         "reversed twice": frame.iloc[::-1].iloc[::-1],
         "in pieces": pd.concat(pieces) if frame.shape[1] and len(frame) > 2 else frame,
     }
@@ -89,18 +108,28 @@ def test_a_changed_cell_is_seen(frame, data):
     replaced = frame.iloc[:, place].array.copy()
     replaced[row] = values[0]
     changed.isetitem(place, replaced)
-    try:
-        pd.testing.assert_frame_equal(frame, changed, check_exact=True)
-        equal = not (kind == "float" and np.signbit(frame.iloc[row, place]) != np.signbit(changed.iloc[row, place]))
-        equal = equal or bool(kind == "float" and np.isnan(frame.iloc[row, place]))
-        equal = equal and repr(frame.iloc[row, place]) == repr(changed.iloc[row, place]) or kind in ("text", "float")
-    except AssertionError:
-        equal = False
-    if not equal:
-        assert fingerprint(frame) != fingerprint(changed)
+    same = said(frame.iloc[row, place]) == said(changed.iloc[row, place])
+    assert (fingerprint(frame) == fingerprint(changed)) == same
 
 
-TEXT_FORMS = ["object", "str", "string", "string[python]", "string[pyarrow]", pd.ArrowDtype(pa.string()), pd.ArrowDtype(pa.large_string())]
+def said(cell):
+    """A cell by the rules, said in another way: one missing value a column, one NaN, and the sign of zero counts."""
+    if isinstance(cell, float):
+        return "nan" if np.isnan(cell) else cell.hex()
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return "nan"
+    return type(cell), repr(cell)
+
+
+TEXT_FORMS = [
+    "object",
+    "str",
+    "string",
+    "string[python]",
+    "string[pyarrow]",
+    pd.ArrowDtype(pa.string()),
+    pd.ArrowDtype(pa.large_string()),
+]
 
 
 @pytest.mark.parametrize("texts", [["a", "bc", ""], ["a", None, "Zürich"], [None, None], []])
@@ -120,16 +149,30 @@ def test_texts_that_are_no_utf8():
 
 
 def test_where_texts_end_and_what_is_missing_counts():
-    columns = [["ab", "c"], ["a", "bc"], ["abc", ""], ["abc", None], [None, "abc"], ["", "abc"], ["abc"], ["abc", "", ""]]
+    columns = [
+        ["ab", "c"],
+        ["a", "bc"],
+        ["abc", ""],
+        ["abc", None],
+        [None, "abc"],
+        ["", "abc"],
+        ["abc"],
+        ["abc", "", ""],
+    ]
     assert len({fingerprint(pd.Series(texts, dtype="str")) for texts in columns}) == len(columns)
 
 
 def test_units_of_time_do_not_count_and_zones_do():
     times = pd.Series(pd.date_range("2024-01-01", periods=3, freq="h"))
     assert len({fingerprint(times.astype(f"M8[{unit}]")) for unit in ("s", "ms", "us", "ns")}) == 1
-    zoned = [times.dt.tz_localize(zone) for zone in ("UTC", "Europe/Paris", "Europe/Berlin", dt.timezone(dt.timedelta(hours=1)))]
+    zoned = [
+        times.dt.tz_localize(zone)
+        for zone in ("UTC", "Europe/Paris", "Europe/Berlin", dt.timezone(dt.timedelta(hours=1)))
+    ]
     assert len({fingerprint(series) for series in [times, *zoned]}) == 5
-    libraries = [times.dt.tz_localize(zone) for zone in (zoneinfo.ZoneInfo("Europe/Paris"), pytz.timezone("Europe/Paris"))]
+    libraries = [
+        times.dt.tz_localize(zone) for zone in (zoneinfo.ZoneInfo("Europe/Paris"), pytz.timezone("Europe/Paris"))
+    ]
     assert {fingerprint(series) for series in libraries} == {fingerprint(zoned[1])}
     for unit in ("s", "ms", "us", "ns"):
         assert fingerprint(zoned[1].dt.as_unit(unit)) == fingerprint(zoned[1])
@@ -142,11 +185,29 @@ def test_a_range_is_the_integers_in_it():
     def with_index(index):
         return fingerprint(pd.Series([1.0] * len(index), index=index))
 
-    for index in (pd.RangeIndex(4), pd.RangeIndex(5, -3, -2), pd.RangeIndex(1), pd.RangeIndex(7, 8), pd.RangeIndex(0), pd.RangeIndex(0, 30, 10)):
+    for index in (
+        pd.RangeIndex(4),
+        pd.RangeIndex(5, -3, -2),
+        pd.RangeIndex(1),
+        pd.RangeIndex(7, 8),
+        pd.RangeIndex(0),
+        pd.RangeIndex(0, 30, 10),
+    ):
         assert with_index(index) == with_index(pd.Index(index.tolist(), dtype="int64"))
     assert with_index(pd.RangeIndex(5, 5)) == with_index(pd.RangeIndex(0))
-    different = [pd.RangeIndex(3), pd.RangeIndex(1, 4), pd.RangeIndex(0, 6, 2), pd.Index([0, 1, 3]), pd.Index([0, 0, 0])]
-    different += [pd.Index([0, 1, 2], dtype="int32"), pd.Index([0.0, 1, 2]), pd.RangeIndex(3, name="n"), pd.Index(["0", "1", "2"])]
+    different = [
+        pd.RangeIndex(3),
+        pd.RangeIndex(1, 4),
+        pd.RangeIndex(0, 6, 2),
+        pd.Index([0, 1, 3]),
+        pd.Index([0, 0, 0]),
+    ]
+    different += [
+        pd.Index([0, 1, 2], dtype="int32"),
+        pd.Index([0.0, 1, 2]),
+        pd.RangeIndex(3, name="n"),
+        pd.Index(["0", "1", "2"]),
+    ]
     assert len({with_index(index) for index in different}) == len(different)
     large = np.arange(3_000_000)
     assert with_index(pd.Index(large)) == with_index(pd.RangeIndex(3_000_000))
@@ -159,7 +220,9 @@ def test_a_range_is_the_integers_in_it():
 def test_frequency_unused_levels_and_blocks_do_not_count():
     days = pd.date_range("2024-01-01", periods=3)
     assert days.freq is not None
-    assert fingerprint(pd.Series([1, 2, 3], index=days)) == fingerprint(pd.Series([1, 2, 3], index=pd.DatetimeIndex(days, freq=None)))
+    assert fingerprint(pd.Series([1, 2, 3], index=days)) == fingerprint(
+        pd.Series([1, 2, 3], index=pd.DatetimeIndex(days, freq=None))
+    )
     whole = pd.DataFrame({"a": range(4)}, index=pd.MultiIndex.from_product([["x", "y"], [1, 2]]))
     part = whole.loc[["x"]]
     assert fingerprint(part) == fingerprint(part.set_axis(part.index.remove_unused_levels()))
@@ -209,7 +272,9 @@ def test_categories_their_order_and_whether_they_are_ordered_count():
         pd.Categorical(["a", "b", "a"], categories=["a", "b"]),
     ]
     assert len({fingerprint(pd.Series(value)) for value in made}) == 5
-    assert fingerprint(pd.Series(made[0])) == fingerprint(pd.Series(pd.Categorical(values, categories=pd.Index(["a", "b"], dtype=object))))
+    assert fingerprint(pd.Series(made[0])) == fingerprint(
+        pd.Series(pd.Categorical(values, categories=pd.Index(["a", "b"], dtype=object)))
+    )
     many = pd.Categorical([f"{n}" for n in range(300)])
     assert fingerprint(many) == fingerprint(pickle.loads(pickle.dumps(many)))
     assert fingerprint(many[:3].remove_unused_categories()) == fingerprint(pd.Categorical(["0", "1", "2"]))
@@ -218,7 +283,9 @@ def test_categories_their_order_and_whether_they_are_ordered_count():
 def test_a_mask_or_arrow_says_what_is_missing():
     masked = pd.Series([1, None, 3], dtype="Int64")
     assert fingerprint(masked) == fingerprint(pd.Series([1, None, 3], dtype="int64[pyarrow]"))
-    assert fingerprint(pd.Series([True, None], dtype="boolean")) == fingerprint(pd.Series([True, None], dtype="bool[pyarrow]"))
+    assert fingerprint(pd.Series([True, None], dtype="boolean")) == fingerprint(
+        pd.Series([True, None], dtype="bool[pyarrow]")
+    )
     hidden = pd.Series(pd.arrays.IntegerArray(np.array([1, 99, 3]), np.array([False, True, False])))
     assert fingerprint(hidden) == fingerprint(masked)
     floats = [pd.Series([1, None], dtype=kind) for kind in ("Float64", "Float32", "float64", "Int64", "object")]
@@ -226,7 +293,18 @@ def test_a_mask_or_arrow_says_what_is_missing():
 
 
 def test_names_of_every_kind():
-    labels = [["a", "a"], ["a", 1], [1, 2], [None, "a"], [("a", 1), "b"], [1.5, 2.5], [pd.Timestamp("2024"), "a"], [b"a", "a"], [True, False], [np.nan, 1.0]]
+    labels = [
+        ["a", "a"],
+        ["a", 1],
+        [1, 2],
+        [None, "a"],
+        [("a", 1), "b"],
+        [1.5, 2.5],
+        [pd.Timestamp("2024"), "a"],
+        [b"a", "a"],
+        [True, False],
+        [np.nan, 1.0],
+    ]
     made = [pd.DataFrame([[1, 2]], columns=pd.Index(names, tupleize_cols=False)) for names in labels]
     prints = [fingerprint(frame) for frame in made]
     assert None not in prints
@@ -239,7 +317,18 @@ def test_names_of_every_kind():
 
 
 def test_cells_of_every_kind():
-    cells = [[1, 2], {"a": 1}, {1, 2}, np.array([1.0]), pd.DataFrame({"z": [1]}), None, decimal.Decimal("1.0"), dt.date(2024, 1, 1), b"x", 1.5]
+    cells = [
+        [1, 2],
+        {"a": 1},
+        {1, 2},
+        np.array([1.0]),
+        pd.DataFrame({"z": [1]}),
+        None,
+        decimal.Decimal("1.0"),
+        dt.date(2024, 1, 1),
+        b"x",
+        1.5,
+    ]
     frame = pd.DataFrame({"c": objects(cells)})
     assert fingerprint(frame) == fingerprint(pickle.loads(pickle.dumps(frame))) is not None
     for place in range(len(cells)):
@@ -309,12 +398,16 @@ def test_a_third_partys_extension_array():
         nbytes = 0
 
     assert fingerprint(pd.Series(Letters("abc"))) == fingerprint(pd.Series(Letters("abc"))) is not None
-    assert fingerprint(pd.Series(Letters("abc"))) != fingerprint(pd.Series(Letters("abd"))) != fingerprint(pd.Series(list("abd")))
+    assert (
+        fingerprint(pd.Series(Letters("abc")))
+        != fingerprint(pd.Series(Letters("abd")))
+        != fingerprint(pd.Series(list("abd")))
+    )
 
 
 def test_attributes_and_subclasses():
     class Own(pd.DataFrame):
-        _metadata = ["unit"]
+        _metadata = ["unit"]  # noqa: RUF012 - pandas asks for a list
 
         @property
         def _constructor(self):
@@ -347,7 +440,9 @@ def test_strip_reaches_every_place_of_a_frame():
         return made
 
     assert fingerprint(frame("/w"), strip="/w") == fingerprint(frame("")) != fingerprint(frame("/w"))
-    assert fingerprint(pd.Series(["/w", "/w/", "/wide/x", None]), strip="/w") == fingerprint(pd.Series(["/", "/", "/wide/x", None]))
+    assert fingerprint(pd.Series(["/w", "/w/", "/wide/x", None]), strip="/w") == fingerprint(
+        pd.Series(["/", "/", "/wide/x", None])
+    )
 
 
 def test_frames_are_not_changed_by_looking():

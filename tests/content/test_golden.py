@@ -1,4 +1,4 @@
-"""The rules themselves, over a corpus: frozen, equal in every process, equal after storing and loading, different for different values."""
+"""The rules over a corpus: frozen, equal in every process and after storing and loading, different for different values."""
 
 from __future__ import annotations
 

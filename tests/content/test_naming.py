@@ -86,7 +86,16 @@ def test_a_user_module_that_shadows_the_standard_library_is_the_users(tmp_path, 
     assert type_name(load(path, "statistics").Mean) == "Mean"
 
 
-@pytest.mark.parametrize("cls", [pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret, type("Secret", (), {}), type("ApiKey", (pydantic.SecretStr,), {})])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        pydantic.SecretStr,
+        pydantic.SecretBytes,
+        pydantic.Secret,
+        type("Secret", (), {}),
+        type("ApiKey", (pydantic.SecretStr,), {}),
+    ],
+)
 def test_secrets(cls):
     assert is_secret(cls)
 

@@ -15,7 +15,17 @@ from lineage_flows.content import describe, fingerprint
 FRAMES = dataframes(
     max_cols=3,
     max_size=4,
-    allowed_dtypes=[pl.Int64, pl.Float64, pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.List(pl.Int8), pl.Categorical, pl.Binary],
+    allowed_dtypes=[
+        pl.Int64,
+        pl.Float64,
+        pl.String,
+        pl.Boolean,
+        pl.Date,
+        pl.Datetime,
+        pl.List(pl.Int8),
+        pl.Categorical,
+        pl.Binary,
+    ],
 )
 
 
@@ -58,7 +68,7 @@ def test_what_counts():
 
 
 def test_units_of_time_and_codes_of_categories_do_not_count():
-    times = pl.Series("t", [dt.datetime(2024, 1, 1), None])  # noqa: DTZ001
+    times = pl.Series("t", [dt.datetime(2024, 1, 1), None])
     assert len({fingerprint(times.cast(pl.Datetime(unit))) for unit in ("ms", "us", "ns")}) == 1
     assert fingerprint(times) != fingerprint(times.dt.replace_time_zone("UTC"))
     pl.Series(["b", "zz", "a"], dtype=pl.Categorical)  # gives out codes first
@@ -82,6 +92,8 @@ def test_description():
 
 def test_strip():
     def frame(prefix):
-        return pl.DataFrame({"p": [prefix + "/a"], "l": [[prefix + "/b"]], "c": pl.Series([prefix + "/c"], dtype=pl.Categorical)})
+        return pl.DataFrame(
+            {"p": [prefix + "/a"], "l": [[prefix + "/b"]], "c": pl.Series([prefix + "/c"], dtype=pl.Categorical)}
+        )
 
     assert fingerprint(frame("/w"), strip="/w") == fingerprint(frame("")) != fingerprint(frame("/w"))

@@ -26,7 +26,9 @@ def test_a_dataclass_is_its_fields(a, b):
     assert (fingerprint(Point(a, 1)) == fingerprint(Point(b, 1))) == same
 
 
-@pytest.mark.parametrize("value", [Trade(1.5, {"a": 1}), Frozen(("a",)), Order(3), Settings(rate=1), Open(a=1), Point(1, 2)])
+@pytest.mark.parametrize(
+    "value", [Trade(1.5, {"a": 1}), Frozen(("a",)), Order(3), Settings(rate=1), Open(a=1), Point(1, 2)]
+)
 def test_records_are_canonical(value):
     assert describe(value).rule == "canonical"
     assert fingerprint(value) == fingerprint(pickle.loads(pickle.dumps(value)))
@@ -38,7 +40,13 @@ def test_the_type_counts_and_the_order_of_fields_does_not():
     two = dataclasses.make_dataclass("Two", ["a", "b"])
     assert fingerprint(one(a=1, b=2)) == fingerprint(turned(a=1, b=2))
     plain = {"a": 1, "b": 2}
-    others = [one(**plain), two(**plain), namedtuple("One", "a b")(1, 2), plain, pydantic.create_model("Pn", a=(int, 1), b=(int, 2))()]  # noqa: PYI024
+    others = [
+        one(**plain),
+        two(**plain),
+        namedtuple("One", "a b")(1, 2),
+        plain,
+        pydantic.create_model("Pn", a=(int, 1), b=(int, 2))(),
+    ]
     assert len({fingerprint(x) for x in others}) == 5
 
 

@@ -31,9 +31,16 @@ EQUAL = {
     "text": ["a", np.str_("a")],
     "bytes": [b"abc", bytearray(b"abc"), memoryview(b"abc"), memoryview(b"aXbXcX")[::2], np.bytes_(b"abc")],
     "words": [memoryview(np.arange(3)), np.arange(3).tobytes(), memoryview(np.arange(3).reshape(3, 1))],
-    "moment": [dt.datetime(2024, 1, 1), pd.Timestamp("2024-01-01"), np.datetime64("2024-01-01"), np.datetime64("2024", "Y")],  # noqa: DTZ001
+    "moment": [
+        dt.datetime(2024, 1, 1),
+        pd.Timestamp("2024-01-01"),
+        np.datetime64("2024-01-01"),
+        np.datetime64("2024", "Y"),
+    ],
     "zoned": zones(),
-    "utc": [dt.datetime(2024, 1, 1, tzinfo=tz) for tz in (dt.UTC, dt.timezone(dt.timedelta(0)), zoneinfo.ZoneInfo("UTC"))]
+    "utc": [
+        dt.datetime(2024, 1, 1, tzinfo=tz) for tz in (dt.UTC, dt.timezone(dt.timedelta(0)), zoneinfo.ZoneInfo("UTC"))
+    ]
     + [pd.Timestamp("2024-01-01", tz="UTC")],
     "length": [dt.timedelta(days=1), pd.Timedelta(days=1), np.timedelta64(1, "D"), np.timedelta64(86_400_000, "ms")],
     "months": [np.timedelta64(12, "M"), np.timedelta64(1, "Y")],
@@ -46,7 +53,7 @@ DIFFERENT = [
     *(1, 1.0, True, "1", b"1", np.float32(1), np.float16(1), np.longdouble(1), np.complex64(1), 1 + 0j),
     *(decimal.Decimal("1"), decimal.Decimal("1.0"), decimal.Decimal("-1")),
     *(math.nan, math.inf, -math.inf, pd.NA, pd.NaT, decimal.Decimal("NaN"), np.float32("nan")),
-    *(dt.datetime(2024, 1, 1), dt.date(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.UTC), "2024-01-01", dt.time(0)),  # noqa: DTZ001
+    *(dt.datetime(2024, 1, 1), dt.date(2024, 1, 1), dt.datetime(2024, 1, 1, tzinfo=dt.UTC), "2024-01-01", dt.time(0)),
     dt.datetime(2024, 1, 1, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")),  # the same moment in another zone
     dt.datetime(2024, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1))),
     *(pd.Timestamp(2024, 1, 1) + pd.Timedelta(1), dt.timedelta(0), dt.timedelta(days=1), np.timedelta64(1)),
@@ -113,7 +120,7 @@ def test_datetimes_survive_pickle_and_are_exact(moment):
     assert (fingerprint(later) == fingerprint(moment)) == (later == moment)
 
 
-@given(st.datetimes(min_value=dt.datetime(1700, 1, 1), max_value=dt.datetime(2200, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(min_value=dt.datetime(1700, 1, 1), max_value=dt.datetime(2200, 1, 1)))
 def test_timestamp_and_numpy_agree_with_datetime(moment):
     assert fingerprint(pd.Timestamp(moment)) == fingerprint(np.datetime64(moment)) == fingerprint(moment)
 

@@ -25,9 +25,18 @@ KINDS = {
     "date": (pa.date32(), st.none() | st.integers(-50_000, 50_000)),
     "decimal": (pa.decimal128(12, 2), st.none() | st.integers(-99, 99).map(decimal.Decimal)),
     "list": (pa.list_(pa.int64()), st.none() | st.lists(NUMBERS, max_size=3)),
-    "lists": (pa.list_(pa.list_(pa.string())), st.none() | st.lists(st.none() | st.lists(st.none() | st.just("x"), max_size=2), max_size=2)),
-    "struct": (pa.struct([("a", pa.int32()), ("b", pa.string())]), st.none() | st.fixed_dictionaries({"a": NUMBERS, "b": st.none() | st.just("y")})),
-    "map": (pa.map_(pa.string(), pa.int32()), st.none() | st.lists(st.tuples(st.sampled_from("ab"), NUMBERS), max_size=2)),
+    "lists": (
+        pa.list_(pa.list_(pa.string())),
+        st.none() | st.lists(st.none() | st.lists(st.none() | st.just("x"), max_size=2), max_size=2),
+    ),
+    "struct": (
+        pa.struct([("a", pa.int32()), ("b", pa.string())]),
+        st.none() | st.fixed_dictionaries({"a": NUMBERS, "b": st.none() | st.just("y")}),
+    ),
+    "map": (
+        pa.map_(pa.string(), pa.int32()),
+        st.none() | st.lists(st.tuples(st.sampled_from("ab"), NUMBERS), max_size=2),
+    ),
     "fixed": (pa.binary(2), st.none() | st.binary(min_size=2, max_size=2)),
     "pair": (pa.list_(pa.int8(), 2), st.none() | st.lists(st.integers(0, 5), min_size=2, max_size=2)),
     "dictionary": (pa.dictionary(pa.int8(), pa.string()), st.none() | st.sampled_from(["a", "b"])),
@@ -70,7 +79,9 @@ def test_what_lies_under_a_null_does_not_count():
     mask = np.array([False, True, False])
     hidden = pa.array(values, mask=mask)
     assert fingerprint(hidden) == fingerprint(pa.array([1, None, 3]))
-    texts = pa.Array.from_buffers(pa.string(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(np.array([0, 1, 4], "i4")), pa.py_buffer(b"axyz")])
+    texts = pa.Array.from_buffers(
+        pa.string(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(np.array([0, 1, 4], "i4")), pa.py_buffer(b"axyz")]
+    )
     assert texts.to_pylist() == ["a", None]
     assert fingerprint(texts) == fingerprint(pa.array(["a", None]))
     flags = pa.Array.from_buffers(pa.bool_(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(b"\x03")])
@@ -80,7 +91,9 @@ def test_what_lies_under_a_null_does_not_count():
     assert fingerprint(lists) == fingerprint(pa.array([[1], None]))
 
 
-@pytest.mark.parametrize("kinds", [(pa.string(), pa.large_string(), pa.string_view()), (pa.binary(), pa.large_binary(), pa.binary_view())])
+@pytest.mark.parametrize(
+    "kinds", [(pa.string(), pa.large_string(), pa.string_view()), (pa.binary(), pa.large_binary(), pa.binary_view())]
+)
 def test_how_texts_are_held_does_not_count(kinds):
     items = [b"ab", None, b"", b"long enough to be no inlined view"]
     items = items if pa.types.is_binary(kinds[0]) else [item and item.decode() for item in items]
@@ -90,18 +103,51 @@ def test_how_texts_are_held_does_not_count(kinds):
 
 
 def test_units_of_time_do_not_count():
-    moments = [dt.datetime(2024, 1, 1), None]  # noqa: DTZ001
+    moments = [dt.datetime(2024, 1, 1), None]
     assert len({fingerprint(pa.array(moments, pa.timestamp(unit))) for unit in ("s", "ms", "us", "ns")}) == 1
     assert fingerprint(pa.array([0, 1], pa.date32())) == fingerprint(pa.array([0, 86_400_000], pa.date64()))
     assert fingerprint(pa.array([1], pa.time32("s"))) == fingerprint(pa.array([10**9], pa.time64("ns")))
-    assert len({fingerprint(pa.array(moments, pa.timestamp("us", zone))) for zone in (None, "UTC", "Europe/Paris")}) == 3
+    assert (
+        len({fingerprint(pa.array(moments, pa.timestamp("us", zone))) for zone in (None, "UTC", "Europe/Paris")}) == 3
+    )
 
 
 def test_types_and_names_count():
-    columns_ = [pa.array([1, 2], kind) for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.float32(), pa.float64(), pa.date32(), pa.duration("s"), pa.timestamp("s"), pa.decimal128(3, 0))]
-    columns_ += [pa.array(["1", "2"]), pa.array([b"1", b"2"]), pa.array([b"1", b"2"], pa.binary(1)), pa.array([[1], [2]]), pa.array([{"a": 1}, {"a": 2}]), pa.array([{"b": 1}, {"b": 2}]), pa.nulls(2), pa.nulls(2, pa.int8()), pa.array(["1", "2"]).dictionary_encode()]
+    columns_ = [
+        pa.array([1, 2], kind)
+        for kind in (
+            pa.int8(),
+            pa.int16(),
+            pa.int32(),
+            pa.int64(),
+            pa.uint8(),
+            pa.float32(),
+            pa.float64(),
+            pa.date32(),
+            pa.duration("s"),
+            pa.timestamp("s"),
+            pa.decimal128(3, 0),
+        )
+    ]
+    columns_ += [
+        pa.array(["1", "2"]),
+        pa.array([b"1", b"2"]),
+        pa.array([b"1", b"2"], pa.binary(1)),
+        pa.array([[1], [2]]),
+        pa.array([{"a": 1}, {"a": 2}]),
+        pa.array([{"b": 1}, {"b": 2}]),
+        pa.nulls(2),
+        pa.nulls(2, pa.int8()),
+        pa.array(["1", "2"]).dictionary_encode(),
+    ]
     assert len({fingerprint(column) for column in columns_}) == len(columns_)
-    tables = [pa.table({"a": [1], "b": [2]}), pa.table({"b": [2], "a": [1]}), pa.table({"a": [1], "c": [2]}), pa.table({"a": [1]}), pa.table({"a": [1, 1]})]
+    tables = [
+        pa.table({"a": [1], "b": [2]}),
+        pa.table({"b": [2], "a": [1]}),
+        pa.table({"a": [1], "c": [2]}),
+        pa.table({"a": [1]}),
+        pa.table({"a": [1, 1]}),
+    ]
     assert len({fingerprint(table) for table in tables}) == len(tables)
     assert fingerprint(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])) is not None
 
@@ -116,7 +162,9 @@ def test_dictionaries_are_their_values_and_ordered_ones_their_order_too():
         return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int8()), pa.array(dictionary), ordered=ordered)
 
     assert fingerprint(encoded(["a", "b"], [0, 1, None])) == fingerprint(encoded(["b", "x", "a"], [2, 0, None]))
-    assert fingerprint(encoded(["a", "b"], [0, 1], ordered=True)) != fingerprint(encoded(["b", "a"], [1, 0], ordered=True))
+    assert fingerprint(encoded(["a", "b"], [0, 1], ordered=True)) != fingerprint(
+        encoded(["b", "a"], [1, 0], ordered=True)
+    )
     halves = pa.chunked_array([encoded(["a"], [0]), encoded(["b", "a"], [0, 1])])
     assert fingerprint(halves) == fingerprint(pa.chunked_array([encoded(["a", "b"], [0, 1, 0])]))
 
@@ -133,7 +181,11 @@ def test_large_columns_with_nulls_in_pages():
 
 def test_nan_is_one_and_null_is_another():
     odd = np.array([0xFFF8000000000001], dtype="u8").view("f8")
-    assert fingerprint(pa.array(odd)) == fingerprint(pa.array([float("nan")])) != fingerprint(pa.array([None], pa.float64()))
+    assert (
+        fingerprint(pa.array(odd))
+        == fingerprint(pa.array([float("nan")]))
+        != fingerprint(pa.array([None], pa.float64()))
+    )
 
 
 def test_extension_and_other_types():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ def test_exact(numbers, unit, step):
 def test_the_same_times_in_a_finer_unit_get_the_same_one(numbers):
     names = ["s", "ms", "us", "ns", "ps", "fs", "as"]
     coarse = np.array(numbers, dtype=np.int64)
-    for first, second in zip(names[:-1], names[1:], strict=True):
+    for first, second in itertools.pairwise(names):
         fine = coarse * 1000
         one, other = choose(coarse, first), choose(fine, second)
         assert one.unit == other.unit

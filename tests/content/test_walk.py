@@ -38,7 +38,9 @@ def test_graphs_with_other_edges_differ(first, second):
 
 def test_a_value_without_cycles_is_its_content_however_its_parts_are_shared():
     part = [1.5, {"a": (2,)}]
-    assert fingerprint([part, part, {"p": part}]) == fingerprint([[1.5, {"a": (2,)}], [1.5, {"a": (2,)}], {"p": [1.5, {"a": (2,)}]}])
+    assert fingerprint([part, part, {"p": part}]) == fingerprint(
+        [[1.5, {"a": (2,)}], [1.5, {"a": (2,)}], {"p": [1.5, {"a": (2,)}]}]
+    )
 
 
 def test_insertion_order_of_a_dictionary_in_a_cycle_does_not_count():

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from textwrap import dedent
 
 import pytest
 
+from lineage_flows.delivery import deliver_once
 from lineage_flows.errors import (
     BlobAlteredError,
     BlobMissingError,
@@ -29,7 +31,7 @@ from lineage_flows.errors import (
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.runs import runs
 from lineage_flows.replay import ReplayReport, replay_run
-from lineage_flows.runtime import graph_path
+from lineage_flows.runtime import graph_path, open_spool, receivers
 from lineage_flows.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -251,14 +253,6 @@ import uuid
 import numpy as np
 from prefect import flow, task
 
-AT_IMPORT = random.random(), np.random.rand(), np.random.default_rng().random()
-
-
-@task
-def at_import():
-    return AT_IMPORT
-
-
 @task
 def python_draw(n):
     return [random.random() for _ in range(n)]
@@ -300,7 +294,6 @@ def inner(n):
 @flow
 async def draws(n: int = 4):
     first = random.random()
-    at_import()
     a = python_draw(n)
     b = numpy_draw(n)
     c = own_generator(n)
@@ -323,7 +316,40 @@ def test_random_numbers_are_drawn_again(desk):
     shutil.rmtree(desk.folder)
     report = desk.replay(run)
     assert_identical(report)
-    assert len(report.steps) == 13
+    assert len(report.steps) == 12
+
+
+AT_IMPORT = """
+import random
+from prefect import flow, task
+import numpy as np
+
+DRAWN = random.random(), np.random.rand(), np.random.default_rng().random()
+READ = open("{outside}").read()
+
+
+@task
+def at_import():
+    return DRAWN, READ
+
+
+@flow
+def early():
+    return at_import()
+
+
+if __name__ == "__main__":
+    early()
+"""
+
+
+def test_what_the_module_drew_and_read_when_it_was_imported_is_the_same(desk, tmp_path):
+    outside = tmp_path / "outside.txt"
+    outside.write_text("read on import")
+    run = desk.run(AT_IMPORT.format(outside=outside))
+    outside.unlink()
+    shutil.rmtree(desk.folder)
+    assert_identical(desk.replay(run))
 
 
 FAILING = """
@@ -516,6 +542,24 @@ def test_a_run_at_level_metadata_says_which_level_is_needed(desk):
     run = desk.run(MODEL, LINEAGE_FLOWS_LEVEL="metadata")
     with pytest.raises(ReplayError, match=r"level metadata.*LINEAGE_FLOWS_LEVEL=inputs"):
         desk.replay(run)
+
+
+def test_a_run_that_was_killed_has_no_end_to_replay(desk, tmp_path):
+    desk.write("pyproject.toml", PYPROJECT)
+    path = desk.write("flow.py", SLOW.format(stop=str(tmp_path / "never")))
+    process = subprocess.Popen([sys.executable, str(path)], cwd=desk.folder, env=desk.environment())
+    deadline = time.monotonic() + 120
+    while not (desk.folder / "started").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    process.kill()
+    process.wait(timeout=60)
+    spool = open_spool(desk.settings)
+    try:
+        deliver_once(spool, receivers(desk.settings), desk.home, timeout=60)
+    finally:
+        spool.close()
+    with pytest.raises(ReplayError, match="its end is not recorded"):
+        desk.replay(desk.newest())
 
 
 def test_a_flow_inside_the_main_block_is_a_clear_error(desk):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from lineage_flows.content import describe, fingerprint
 from lineage_flows.errors import ReplayError
+from lineage_flows.replay.mirror import Places
 from lineage_flows.replay.parameters import load_parameters, moved
-from lineage_flows.replay.redirect import Places, Redirector
+from lineage_flows.replay.redirect import Redirector
 from tests.compare.building import Run
 
 REDIRECTOR = Redirector(

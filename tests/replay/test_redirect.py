@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.replay.redirect import Places, Redirector, real_path
+from lineage_flows.replay.mirror import Places, real_path
+from lineage_flows.replay.redirect import Redirector
 
 
 class Desk:

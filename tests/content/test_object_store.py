@@ -1,0 +1,234 @@
+"""The store in S3 (moto's server on loopback, through s3fs) and in whatever else fsspec knows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import uuid
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from lineage_flows.content import fingerprint, open_store
+from lineage_flows.errors import BlobAlteredError, BlobMissingError, ContentError
+
+
+def name_of(data):
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def key_of(digest):
+    name = digest.partition(":")[2]
+    return f"team/blobs/{name[:2]}/{name[2:4]}/{name}"
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint, monkeypatch):
+    """A client of a fresh bucket; the environment is what a user would set."""
+    import boto3
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.bucket = f"bucket-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=client.bucket)
+    return client
+
+
+@pytest.fixture
+def store(s3):
+    return open_store(f"s3://{s3.bucket}/team/blobs")
+
+
+def keys(s3):
+    return [item["Key"] for item in s3.list_objects_v2(Bucket=s3.bucket).get("Contents", [])]
+
+
+def test_what_is_put_is_got(store, s3, tmp_path):
+    for data in (b"", b"prices", os.urandom(1 << 20) * 12):
+        digest, size = store.put(data)
+        assert (digest, size) == (name_of(data), len(data)) == store.put(iter([data[:3], memoryview(data)[3:]]))
+        assert store.has(digest)
+        assert store.get(digest) == data
+        store.fetch(digest, tmp_path / "deep" / "copy")
+        assert (tmp_path / "deep" / "copy").read_bytes() == data
+        assert s3.get_object(Bucket=s3.bucket, Key=key_of(digest))["Body"].read() == data
+    assert len(keys(s3)) == 3
+
+
+def test_the_same_bytes_are_uploaded_once(store, s3):
+    digest, _ = store.put(b"prices")
+    before = s3.head_object(Bucket=s3.bucket, Key=key_of(digest))["LastModified"]
+    s3.put_object(Bucket=s3.bucket, Key=key_of(digest), Body=b"PRICES")  # same length: not written over
+    store.put(b"prices")
+    assert s3.get_object(Bucket=s3.bucket, Key=key_of(digest))["Body"].read() == b"PRICES"
+    assert before
+
+
+def test_put_file(store, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abc" * 1_000_000)
+    data = path.read_bytes()
+    expected = (name_of(data), len(data), fingerprint(data))
+    assert store.put_file(path, expect=expected[2]) == store.put_file(path, expect=expected[0]) == expected
+    assert store.get(expected[0]) == data
+    with pytest.raises(ContentError, match="it changed"):
+        store.put_file(path, expect=fingerprint(b"other"))
+    with pytest.raises(FileNotFoundError):
+        store.put_file(tmp_path / "nothing")
+
+
+def test_missing_and_altered(store, s3, tmp_path):
+    digest = name_of(b"prices")
+    assert not store.has(digest)
+    for read in (lambda: store.get(digest), lambda: store.fetch(digest, tmp_path / "a")):
+        with pytest.raises(BlobMissingError):
+            read()
+    store.put(b"prices")
+    for damage in (b"pricez", b"pric", b""):
+        s3.put_object(Bucket=s3.bucket, Key=key_of(digest), Body=damage)
+        for read in (lambda: store.get(digest), lambda: store.fetch(digest, tmp_path / "a")):
+            with pytest.raises(BlobAlteredError):
+                read()
+    assert list(tmp_path.iterdir()) == []
+    store.put(b"prices")
+    assert store.get(digest) == b"prices"
+
+
+def test_what_another_process_put_a_moment_ago_is_seen(store, s3):
+    digest = name_of(b"late")
+    assert not store.has(digest)
+    s3.put_object(Bucket=s3.bucket, Key=key_of(digest), Body=b"late")
+    assert store.has(digest)
+    s3.delete_object(Bucket=s3.bucket, Key=key_of(digest))
+    assert not store.has(digest)
+
+
+def test_check(store, s3):
+    store.check()
+    assert keys(s3) == []
+
+
+def test_a_writer_that_fails_midway_leaves_no_object(store, s3):
+    def pieces():
+        yield b"x" * 20_000_000
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.put(pieces())
+    assert keys(s3) == []
+
+
+def test_no_such_bucket(s3, tmp_path):
+    store = open_store(f"s3://nothing-{uuid.uuid4().hex}")
+    (tmp_path / "a").write_bytes(b"x")
+    for use in (
+        store.check,
+        lambda: store.put(b"x"),
+        lambda: store.put([b"x"]),
+        lambda: store.put_file(tmp_path / "a"),
+    ):
+        with pytest.raises(ContentError) as refused:
+            use()
+        assert "nothing-" in str(refused.value)
+        assert "Check LINEAGE_FLOWS_STORE_URL" in str(refused.value)
+
+
+def test_an_endpoint_that_is_not_there(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    store = open_store(f"s3://{s3.bucket}/elsewhere")
+    for use in (
+        store.check,
+        lambda: store.put(b"x"),
+        lambda: store.get(name_of(b"x")),
+        lambda: store.has(name_of(b"x")),
+    ):
+        with pytest.raises(ContentError, match="cannot .* the store s3://"):
+            use()
+
+
+def test_many_threads(store, s3):
+    results = []
+
+    def work():
+        results.append([store.get(store.put(b"%d" % number)[0]) for number in range(8)])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [[b"%d" % number for number in range(8)]] * 4
+    assert len(keys(s3)) == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_opens_a_connection_of_its_own(s3):
+    code = (
+        "import os, sys; from lineage_flows.content import open_store\n"
+        "store = open_store(sys.argv[1]); store.put(b'parent')\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    import signal; signal.alarm(60)\n"
+        "    assert store.get(store.put(b'child')[0]) == b'child'\n"
+        "    os._exit(0)\n"
+        "sys.exit(os.waitpid(child, 0)[1])\n"
+    )
+    subprocess.run([sys.executable, "-c", code, f"s3://{s3.bucket}/team/blobs"], check=True)
+    assert set(keys(s3)) == {key_of(name_of(b"parent")), key_of(name_of(b"child"))}
+
+
+def test_other_file_systems(tmp_path):
+    store = open_store(f"memory://{uuid.uuid4().hex}/blobs")
+    store.check()
+    digest, _ = store.put([b"a", b"b"])
+    assert store.get(digest) == b"ab"
+    store.fetch(digest, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"ab"
+    with pytest.raises(BlobMissingError):
+        store.get(name_of(b""))
+
+
+def test_a_url_that_nothing_serves():
+    for use in (lambda s: s.check(), lambda s: s.put(b"x"), lambda s: s.has(name_of(b""))):
+        with pytest.raises(ContentError, match="cannot .* the store gopher://"):
+            use(open_store("gopher://x/y"))
+
+
+def test_a_library_that_is_not_installed_is_named():
+    code = (
+        "import sys; sys.modules['s3fs'] = None\n"
+        "from lineage_flows.content import open_store; from lineage_flows.errors import ContentError\n"
+        "try: open_store('s3://bucket/x').put(b'x')\n"
+        "except ContentError as error: print(error)"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'lineage-flows[aws]'" in made.stdout
+
+
+def test_opening_loads_no_remote_library():
+    code = (
+        "import sys; from lineage_flows.content import open_store; open_store('s3://bucket/x'); open_store('/tmp/x');"
+        "print([name for name in ('s3fs', 'botocore', 'boto3', 'aiobotocore') if name in sys.modules])"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "[]"
