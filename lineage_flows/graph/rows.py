@@ -47,15 +47,14 @@ Row = tuple[str, str, str | None, str, str, str, str, str]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_NO_METADATA = MetadataProperties()
-
 
 def entity(row: Row) -> Entity:
     """An entity from a row of ``SELECT_ENTITY``."""
-    fields = {**_DEFAULTS[row[1]], **_fields(row)}
+    fields = _DEFAULTS[row[1]] | _fields(row)
     if row[1] == "Context":
         return _trusted(Context, fields)
-    fields["metadata"] = _metadata(*fields["metadata"].items()) if fields["metadata"] else _NO_METADATA
+    metadata = fields["metadata"]
+    fields["metadata"] = _metadata(*metadata.items()) if isinstance(metadata, dict) else metadata
     if row[1] == "Action":
         return _trusted(Action, fields)
     fields["source_types"] = tuple(_trusted(SourceType, item) for item in fields["source_types"])
@@ -116,7 +115,7 @@ def words(name: str | None, source_uri: str, facts: dict[str, str]) -> str:
 @lru_cache(maxsize=4096)
 def _metadata(*items: tuple[str, str]) -> MetadataProperties:
     """Metadata, of which a graph has few and its entities many."""
-    return MetadataProperties.model_construct(**dict(items))
+    return MetadataProperties.model_validate(dict(items))
 
 
 def _trusted(kind: type[_Model], fields: dict[str, Any]) -> _Model:
