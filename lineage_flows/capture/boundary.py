@@ -1,6 +1,6 @@
 """The one boundary between capture and the flow: an error of capture is counted and reported, and never reaches the flow.
 
-Knows the errors, and that nothing inside is a run's own doing. ``strict`` turns the boundary off: errors are raised as ``CaptureError``.
+Knows the errors, and that nothing inside is a run's own doing. ``strict`` turns the boundary off: it raises ``CaptureError``.
 """
 
 from __future__ import annotations
