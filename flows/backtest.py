@@ -178,6 +178,7 @@ def backtest(
     return metrics
 
 
+@task
 def save_sample_prices(path: Path) -> None:
     """Write twenty S&P 500 stocks, 1990 to 2022, split- and dividend-adjusted, from the sample data of skfolio."""
     from skfolio.datasets import load_sp500_dataset

@@ -136,7 +136,7 @@ def add_predicates(predicates: Sequence[tuple[Callable[[type], bool], Rule]]) ->
 
 def find_rule(cls: type) -> Rule:
     """The rule for a type: its own, its nearest base's, one by a predicate; the last predicate fits everything."""
-    known = _found.get(cls)
+    known = _exact.get(cls) or _found.get(cls)
     if known is not None:
         return known
     rule = _search(cls)

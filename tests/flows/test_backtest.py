@@ -117,7 +117,7 @@ def test_prices_are_loaded_oldest_first(tmp_path):
 
 def test_the_sample_is_real_prices(tmp_path):
     path = tmp_path / "deep" / "prices.parquet"
-    backtest.save_sample_prices(path)
+    backtest.save_sample_prices.fn(path)
     closes = backtest.load_prices.fn(path)
     assert closes.shape == (8313, 20)
     assert str(closes.index[0].date()) == "1990-01-02"
