@@ -244,17 +244,19 @@ def decline() -> None:
 
 def _prefect_imported(_module: ModuleType) -> None:
     if not _declined:
-        from lineage_flows.capture import audit, randomness
+        from lineage_flows.capture import audit, io_adapters, randomness
 
         audit.install()
+        io_adapters.install()
         randomness.install()
 
 
 def _stop_observing() -> None:
     if "lineage_flows.capture.audit" in sys.modules:
-        from lineage_flows.capture import audit, randomness
+        from lineage_flows.capture import audit, io_adapters, randomness
 
         audit.pause()
+        io_adapters.uninstall()
         randomness.uninstall()
 
 

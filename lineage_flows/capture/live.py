@@ -98,6 +98,7 @@ class LiveStep:
     draws: Draws | None = None
     files: FileLog | None = None
     raised: ErrorRef | None = None
+    from_cache: bool = False
     restored: bool = False
     finished: bool = False
 

@@ -38,7 +38,10 @@ class StepRecorder:
     def called(self, engine: Any, transaction: Any) -> LiveStep | None:
         """An attempt is about to call the task's function (or to read its cached result); None when it is not captured."""
         with self._boundary.guard("recording a task's start", _errors(engine)):
-            return self._begin(engine)
+            step = self._begin(engine)
+            if step is not None:
+                step.from_cache = bool(transaction.is_committed())
+            return step
         return None
 
     def intercept(self, step: LiveStep) -> Substitute | None:
@@ -89,7 +92,9 @@ class StepRecorder:
             value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
             ref = self._session.values.see(value)
             level = step.start.level
-            if level == "all" or (self._session.keeps(level) and step.unrestorable):
+            # A replay can neither read again what is gone, nor look into another machine's cache of results.
+            needed = bool(step.unrestorable) or step.from_cache
+            if level == "all" or (self._session.keeps(level) and needed):
                 ref = self._session.values.keep(value, ref)
             step.output = ref
             uri = self._session.result_uri("task-run", step.start.run_id)

@@ -7,7 +7,7 @@ stand in it themselves, larger ones by digest. A fingerprint is the blake3-256 o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import struct
 
 from blake3 import blake3
 
@@ -22,7 +22,6 @@ __all__ = [
     "hasher",
     "name",
     "node",
-    "threads_for",
 ]
 
 PREFIX = "lf1:"
@@ -36,13 +35,8 @@ _THREADED = 1 << 20
 _pool = blake3.AUTO
 
 
-def threads_for(size: int) -> int:
-    """How many threads blake3 should use for ``size`` bytes; below 1 MB waking them costs more than it gains."""
-    return _pool if size > _THREADED else 1
-
-
 def hasher(size: int = 0) -> blake3:
-    """A fresh hasher, meant for about ``size`` bytes."""
+    """A fresh hasher, meant for about ``size`` bytes; below 1 MB waking more threads costs more than it gains."""
     return blake3(max_threads=_pool if size > _THREADED else 1)
 
 
@@ -77,20 +71,12 @@ def node(kind: bytes, *body: bytes) -> bytes:
 
 def count(*numbers: int) -> bytes:
     """Numbers inside a body, eight bytes each, little-endian."""
-    return b"".join(number.to_bytes(8, "little", signed=True) for number in numbers)
+    return struct.pack(f"<{len(numbers)}q", *numbers)
 
 
 def name(*texts: str) -> bytes:
     """Texts inside a body, each with its length before it."""
     return b"".join(_prefixed(text.encode("utf-8", "surrogatepass")) for text in texts)
-
-
-def stream(chunks: Iterable[bytes | memoryview], size: int = 0) -> bytes:
-    """Digest of chunks as if they were one buffer of about ``size`` bytes."""
-    running = hasher(size)
-    for chunk in chunks:
-        running.update(chunk)
-    return running.digest()
 
 
 def _prefixed(data: bytes) -> bytes:

@@ -119,7 +119,9 @@ def merge(layers: Layers, stamp: str, facts: Facts) -> Layers:
 
 def flatten(layers: Layers) -> dict[str, str]:
     """The facts of a state in alphabetical order, without stamps and without what is claimed not to be."""
-    facts = {key: value for _, values in layers for key, value in values.items()}
+    facts: dict[str, str | None] = {}
+    for _, values in layers:
+        facts |= values
     return {key: value for key in sorted(facts) if (value := facts[key]) is not None}
 
 

@@ -5,16 +5,14 @@ Knows the model. Data only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lineage_flows.graph.model import Association, AssociationType, Use
 
 __all__ = ["Hop", "Place", "hop", "inferred"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a walk is: at an artifact, or inside an action on the way to or from some of what it took in or gave out.
 
     Attributes:
@@ -31,8 +29,7 @@ class Place:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """An edge that a walk follows, and the place at its far end. ``through`` names the run by which an edge is inferred."""
 
     source: str

@@ -170,7 +170,7 @@ def _follow(
         for place in fresh:
             trail.depths.setdefault(place.arn, reached)
         if is_goal is not None and (met := [place for place in fresh if is_goal(place)]):
-            trail.goal = min(met, key=lambda place: (place.arn, place.way, place.detail))
+            trail.goal = min(met)
             break
         rules.prefetch(fresh)
         level = []

@@ -126,11 +126,13 @@ def _trusted(kind: type[_Model], fields: dict[str, Any]) -> _Model:
     """
     made = kind.__new__(kind)
     object.__setattr__(made, "__dict__", fields)
-    object.__setattr__(made, "__pydantic_fields_set__", fields.keys() - ())
+    object.__setattr__(made, "__pydantic_fields_set__", _FIELDS_SET[kind])
     object.__setattr__(made, "__pydantic_extra__", None)
     object.__setattr__(made, "__pydantic_private__", None)
     return made
 
+
+_FIELDS_SET = {kind: set(kind.model_fields) for kind in (Artifact, Action, Context, Association, SourceType)}
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     kind.lineage_type: {name: field.default for name, field in kind.model_fields.items() if not field.is_required()}
@@ -160,11 +162,13 @@ def _fields(row: Row) -> dict[str, Any]:
     if lineage == "Action":
         fields["modified_at"] = modified
     metadata: dict[str, str] = {}
+    properties: dict[str, str] = fields["properties"]
     for key, value in flatten(cast("Layers", orjson.loads(layers))).items():
-        if key.startswith(PROPERTY):
-            fields["properties"][key[len(PROPERTY) :]] = value
-        elif key.startswith(META):
-            metadata[key[len(META) :]] = value
+        begin = key[:2]
+        if begin == PROPERTY:
+            properties[key[2:]] = value
+        elif begin == META:
+            metadata[key[2:]] = value
         else:
             fields[_TYPE_FIELDS[lineage] if key == "type" else key] = value
     if metadata:

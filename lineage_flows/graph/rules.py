@@ -43,12 +43,17 @@ class Rules:
         self._origins = Origins(view)
         self._bodies = Bodies(view)
         self._fetch_far = fetch_far
+        self._fetched: set[str] = set()
         self._said: dict[str, int] = {}
 
     def prefetch(self, places: Iterable[Place]) -> None:
         """Fetch in few reads what the places of one level, and with ``fetch_far`` of those behind it, will ask for."""
         view = self.view
-        arns = view.prefetch(sorted({place.arn for place in places}), self.direction, far=self._fetch_far)
+        wanted = sorted({place.arn for place in places} - self._fetched)
+        if not wanted:
+            return
+        arns = view.prefetch(wanted, self.direction, far=self._fetch_far)
+        self._fetched |= arns if self._fetch_far else set(wanted)
         entities = view.entities(arns)
         artifacts = [entity for arn in arns if isinstance(entity := entities[arn], Artifact)]
         actions = [arn for arn in arns if isinstance(entities[arn], Action)]
@@ -74,7 +79,7 @@ class Rules:
             found = self._up_artifact(entity, place) if isinstance(entity, Artifact) else self._up_action(place)
         else:
             found = self._down_artifact(entity, place) if isinstance(entity, Artifact) else self._down_action(place)
-        return sorted(found, key=lambda hop: (hop.place.arn, hop.place.way, hop.place.detail, hop.through is not None))
+        return sorted(found, key=lambda hop: (hop.place, hop.through is not None))
 
     def made_by(self, artifact: str, makers: Iterable[str]) -> Place:
         """The place of an artifact as these of its makers made it."""

@@ -171,6 +171,8 @@ def test_a_cached_step_is_marked_and_has_its_value(ran):
     first, second = ran.steps("cached")
     assert (first.cached, second.cached) == (False, True)
     assert first.output.fingerprint == second.output.fingerprint
+    assert first.output.blob is None
+    assert second.output.blob is not None, "a replay cannot look into another machine's cache"
 
 
 def test_mapped_and_submitted_and_nested_steps(ran):
