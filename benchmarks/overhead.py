@@ -3,7 +3,7 @@
 Wall time on a shared machine varies by tens of percent; CPU time is steadier. Both are of whole flow runs, so they hold
 what capture does once a run (code, environment, delivery at its end) as well as what it does for every task.
 
-    python -m benchmarks.overhead [--rounds 5] [--tasks 200] [--repeats 3]
+    python -m benchmarks.overhead [--rounds 5] [--tasks 200] [--repeats 1]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="pairs of processes, one with and one without the plugin")
     parser.add_argument("--tasks", type=int, default=200, help="tasks in a flow run")
-    parser.add_argument("--repeats", type=int, default=3, help="measured flow runs of each kind in a process")
+    parser.add_argument("--repeats", type=int, default=1, help="measured flow runs of each kind in a process")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the private server ends with us
     console = Console()

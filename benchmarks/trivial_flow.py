@@ -14,9 +14,9 @@ from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 WARM_UP = 20
-SETTLE_SECONDS = 60.0
-QUICK_ANSWERS = 15
-QUICK_SECONDS = 0.01
+SETTLE_SECONDS = 20.0
+QUICK_ANSWERS = 10
+QUICK_SECONDS = 0.03
 
 
 @task

@@ -5,6 +5,7 @@ Knows Prefect's flow run context; the flow's own process writes the run record, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lineage_flows.capture import facts
@@ -16,11 +17,11 @@ from lineage_flows.records import FlowRecord, StepRecord
 if TYPE_CHECKING:
     from lineage_flows.capture.session import Session
 
-__all__ = ["adopt"]
+__all__ = ["adopt", "catch_up"]
 
 
 def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
-    """The flow run that Prefect's context names, with the values its steps gave out so far; None when it is not captured.
+    """The flow run that Prefect's context names; None when it is not captured.
 
     A subflow's root is not in Prefect's context: its steps in another process count the subflow as the root.
 
@@ -36,13 +37,8 @@ def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
     level = session.settings.level_for(context.flow.name, tags=tags)
     if level == "off":
         return None
-    links = Links()
-    known = session.sink.records(flow_run_id)
-    for record in known:
-        if isinstance(record, StepRecord) and record.output is not None:
-            links.produced(record.run_id, session.result_uri("task-run", record.run_id), record.output)
-    start = next((item for item in known if isinstance(item, FlowRecord) and item.run_id == flow_run_id), None)
-    if start is None:
+    start = session.sink.record(flow_run_id)
+    if not isinstance(start, FlowRecord):
         start = FlowRecord(
             run_id=flow_run_id,
             root_run_id=flow_run_id,
@@ -53,6 +49,21 @@ def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
             tags=tags,
             level=level,
         )
-    flow = LiveFlow(start=start, links=links, files=None, adopted=True)
+    flow = LiveFlow(start=start, links=Links(), files=None, adopted=True)
     session.enter(flow)
     return flow
+
+
+def catch_up(session: Session, flow: LiveFlow, run_ids: Iterable[str]) -> None:
+    """Remember what these runs gave out, where they ran in another process: their records are in the spool.
+
+    Raises:
+        LineageError: the spool cannot be read.
+    """
+    links = flow.root.links
+    for run_id in run_ids:
+        if links.knows(run_id):
+            continue
+        record = session.sink.record(run_id)
+        if isinstance(record, StepRecord) and record.output is not None:
+            links.produced(run_id, session.result_uri("task-run", run_id), record.output)

@@ -52,6 +52,11 @@ class Links:
         if all((other.run_id, other.uri) != (origin.run_id, origin.uri) for other in known):
             known.append(origin)
 
+    def knows(self, run_id: str) -> bool:
+        """Whether a run's output was remembered."""
+        with self._lock:
+            return run_id in self._by_run
+
     def sources(self, value: ValueRef, tracked: Iterable[str], *, identity_is_safe: bool) -> tuple[Source, ...]:
         """Where a value came from.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts, files, randomness
-from lineage_flows.capture.adoption import adopt
+from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.intercept import StepStart, Substitute
@@ -143,6 +143,7 @@ class StepRecorder:
         step.raised = None
         level = step.start.level
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
+            catch_up(self._session, step.flow, step.start.upstream)
             step.inputs = self._session.values.inputs(
                 engine.parameters or {},
                 step.flow.root.links,

@@ -70,6 +70,8 @@ def _range(values: npt.NDArray[np.int64]) -> tuple[int, int]:
 
 def _coarsest_exact(values: npt.NDArray[np.int64], length: int) -> Counting:
     present = values[values != NAT]
+    if not present.size:
+        return Counting("ns")
     for target in reversed(_FINER):
         divide, rest = divmod(UNITS[target], length)
         if not rest and not (present % divide).any():

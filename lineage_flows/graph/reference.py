@@ -85,9 +85,12 @@ def resolve_run(keeper: Keeper, reference: str) -> Action:
     found = resolve_one(keeper, reference)
     if isinstance(found, Action) and found.type in RUN_TYPES.values():
         return found
-    raise UnknownReferenceError(
-        reference, fix=f"it is a {found.type} and no flow run; list flow runs with `lineage-flows runs`"
+    flow_run = found.properties.get("flowRunId") if isinstance(found, Action) else None
+    error = UnknownReferenceError(
+        reference, fix=f"give its flow run {flow_run}" if flow_run else "list flow runs with `lineage-flows runs`"
     )
+    error.what = f"{reference!r} is a {found.type} and no flow run"
+    raise error
 
 
 def _by_commit(keeper: Keeper, text: str) -> tuple[Entity, ...]:

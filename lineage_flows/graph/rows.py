@@ -132,7 +132,9 @@ def _trusted(kind: type[_Model], fields: dict[str, Any]) -> _Model:
     return made
 
 
-_FIELDS_SET = {kind: set(kind.model_fields) for kind in (Artifact, Action, Context, Association, SourceType)}
+_FIELDS_SET: dict[type[BaseModel], set[str]] = {
+    kind: set(kind.model_fields) for kind in (Artifact, Action, Context, Association, SourceType)
+}
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     kind.lineage_type: {name: field.default for name, field in kind.model_fields.items() if not field.is_required()}

@@ -39,4 +39,4 @@ def test_the_same_times_in_a_finer_unit_get_the_same_one(numbers):
 
 def test_nothing_but_missing_times():
     for values in (np.empty(0, dtype=np.int64), np.array([NAT])):
-        assert {choose(values, unit).unit for unit in UNITS} == {"ns"}
+        assert {choose(values, unit, step).unit for unit in UNITS for step in (1, 7)} == {"ns"}

@@ -15,8 +15,8 @@ from lineage_flows.graph.keeper import Keeper
 from lineage_flows.graph.model import Action, Artifact, Association, Entity
 from lineage_flows.graph.project import project
 from lineage_flows.graph.query import Walk
-from lineage_flows.records import FlowRecord, RunRecord, StepRecord
-from tests.support.records import NAMESPACE, blob
+from lineage_flows.records import DatasetRef, FlowRecord, RunRecord, StepRecord, ValueRef
+from tests.support.records import NAMESPACE, at, backtest_flow, blob, fingerprint
 
 ENDS = {"COMPLETED": "COMPLETE", "FAILED": "FAIL", "CRASHED": "ABORT", "CANCELLED": "ABORT"}
 
@@ -104,3 +104,37 @@ def arns(walk: Walk) -> set[str]:
 def labels(walk: Walk, *, depth: int | None = None) -> Sequence[str]:
     """What a walk met, in words, in its order."""
     return [node.entity.label for node in walk.nodes if depth is None or node.depth == depth]
+
+
+def frame(text: str) -> ValueRef:
+    """A frame whose content is a text."""
+    return ValueRef(fingerprint=fingerprint(text), type="pandas.DataFrame", kind="DataSet")
+
+
+def desk_file(name: str, version: str, direction: Any) -> DatasetRef:
+    """A file on the desk, in a version."""
+    path = f"/desk/{name}"
+    return DatasetRef(
+        namespace="file",
+        name=path,
+        uri=f"file://{path}",
+        path=path,
+        direction=direction,
+        fingerprint=fingerprint(f"{name} {version}"),
+        via=("open",),
+    )
+
+
+def record_of(*steps: StepRecord, **flow: Any) -> RunRecord:
+    """A run with these steps."""
+    return RunRecord(flow=backtest_flow(steps[0].root_run_id, **{"ended": at(900), **flow}), steps=steps)
+
+
+def flow_id(number: int) -> str:
+    """Id of the n-th run."""
+    return f"01935c2e-7a10-7c3e-9d1a-5b6f0a4c{number:02x}00"
+
+
+def data(walk: Walk) -> list[str]:
+    """The files a walk met, in its order."""
+    return [label for label in labels(walk) if label.startswith("/desk")]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+from lineage_flows.graph.query import downstream, path, upstream
+from lineage_flows.records import RunRecord
+from tests.graph.kit import (
+    action_of,
+    data,
+    desk_file,
+    events_of,
+    flow_id,
+    frame,
+    graph_of,
+    labels,
+    output_of,
+    record_of,
+)
+from tests.support.records import (
+    at,
+    step,
+)
+
+
+def writer(number: int, day: int, name: str = "state", **fields: Any) -> RunRecord:
+    wrote = step(
+        0,
+        f"write_{number}",
+        flow_id=flow_id(number),
+        started=at(day * 1000 + 1),
+        ended=at(day * 1000 + 2),
+        datasets=(desk_file(f"only_{number}", "1", "read"), desk_file(name, "same", "write")),
+    )
+    return record_of(wrote, run_name=f"writer-{number}", started=at(day * 1000), ended=at(day * 1000 + 9), **fields)
+
+
+def reader(number: int, day: int) -> RunRecord:
+    read = step(
+        0,
+        "read",
+        flow_id=flow_id(number),
+        started=at(day * 1000 + 1),
+        ended=at(day * 1000 + 2),
+        datasets=(desk_file("state", "same", "read"),),
+        output=frame("read"),
+    )
+    return record_of(read, run_name=f"reader-{number}", started=at(day * 1000), ended=at(day * 1000 + 9))
+
+
+def test_a_reader_got_what_was_written_last_before_it_and_not_what_others_wrote_alike():
+    records = [writer(1, 1), writer(2, 2), reader(3, 3), writer(4, 4), reader(5, 5)]
+    keeper = graph_of(event for record in records for event in events_of(record))
+    assert data(upstream(keeper, output_of(keeper, records[2].steps[0]).arn)) == ["/desk/state", "/desk/only_2"]
+    assert data(upstream(keeper, output_of(keeper, records[4].steps[0]).arn)) == ["/desk/state", "/desk/only_4"]
+    (first,) = keeper.list_artifacts(source_uri="file:///desk/only_1")
+    assert not [label for label in labels(downstream(keeper, first.arn)) if label == "backtest.read/result"]
+    (fourth,) = keeper.list_artifacts(source_uri="file:///desk/only_4")
+    readers = [
+        node.entity for node in downstream(keeper, fourth.arn).nodes if node.entity.label == "backtest.read/result"
+    ]
+    assert readers == [output_of(keeper, records[4].steps[0])]
+
+
+def test_a_run_does_not_descend_from_others_that_wrote_the_same_file():
+    records = [writer(1, 1), writer(2, 2)]
+    keeper = graph_of(event for record in records for event in events_of(record))
+    walk = upstream(keeper, action_of(keeper, flow_id(1)).arn)
+    assert data(walk) == ["/desk/state", "/desk/only_1"]
+    assert path(keeper, action_of(keeper, flow_id(1)).arn, action_of(keeper, flow_id(2)).arn).entities == ()
+
+
+def test_every_writer_of_a_version_is_upstream_of_the_version():
+    records = [writer(1, 1), writer(2, 2)]
+    keeper = graph_of(event for record in records for event in events_of(record))
+    (version,) = keeper.list_artifacts(source_uri="file:///desk/state")
+    assert set(data(upstream(keeper, version.arn))) == {"/desk/state", "/desk/only_1", "/desk/only_2"}
+
+
+def test_a_file_written_and_read_in_one_run_comes_from_that_run():
+    own = writer(7, 7)
+    read = step(
+        1,
+        "read",
+        flow_id=flow_id(7),
+        started=at(7005),
+        ended=at(7006),
+        datasets=(desk_file("state", "same", "read"),),
+        output=frame("r"),
+    )
+    records = [writer(1, 1), own.model_copy(update={"steps": (*own.steps, read)})]
+    keeper = graph_of(event for record in records for event in events_of(record))
+    assert data(upstream(keeper, output_of(keeper, read).arn)) == ["/desk/state", "/desk/only_7"]
+
+
+def test_a_path_may_begin_and_end_at_runs():
+    records = [writer(1, 1), reader(3, 3)]
+    keeper = graph_of(event for record in records for event in events_of(record))
+    found = path(keeper, action_of(keeper, flow_id(1)).arn, action_of(keeper, flow_id(3)).arn)
+    assert (found.entities[0].label, found.entities[-1].label) == ("writer-1", "reader-3")
+    assert "/desk/state" in [entity.label for entity in found.entities]
