@@ -27,6 +27,7 @@ _lock = threading.RLock()
 _active: Runtime | None = None
 _prepared = False
 _declined = False
+_tried = False
 _ENGINES = ("prefect.flow_engine", "prefect.task_engine")
 
 
@@ -262,6 +263,10 @@ def _stop_observing() -> None:
 
 def _engine_imported(module: ModuleType) -> None:
     """Start once neither engine is half imported: each imports the other's neighbours, and only whole classes can be wrapped."""
+    global _tried  # noqa: PLW0603 - what cannot start is said once, not once an engine
     others = (sys.modules.get(name) for name in _ENGINES if name != module.__name__)
-    if not any(other is not None and getattr(other.__spec__, "_initializing", False) for other in others):
+    if not _tried and not any(
+        other is not None and getattr(other.__spec__, "_initializing", False) for other in others
+    ):
+        _tried = True
         start()

@@ -17,6 +17,7 @@ from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
+from lineage_flows.errors import LineageError
 from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json
 
 if TYPE_CHECKING:
@@ -129,8 +130,18 @@ class FlowRecorder:
             return None
         parent = current_flow.get()
         links = Links() if parent is None else parent.root.links
+        errors: list[str] = []
+        try:
+            start = self._record(engine, state, level, parent)
+        except LineageError as error:
+            if self._boundary.strict:
+                raise
+            self._boundary.report("keeping contents; only facts are recorded of this run", error, errors)
+            level = "metadata"
+            start = self._record(engine, state, level, parent)
         flow = LiveFlow(
-            start=self._record(engine, state, level, parent),
+            start=start,
+            errors=errors,
             links=links,
             files=files.FileLog(
                 self._session.store_for(level),

@@ -173,6 +173,8 @@ class StepRecorder:
         level = self._session.settings.level_for(flow.start.flow_name, tags=tags, task=engine.task.name)
         if level == "off":
             return None
+        if flow.start.level == "metadata" and flow.errors:
+            level = "metadata"  # the store could not be written when the flow run began
         outer = current_step.get()
         record = StepRecord(
             run_id=str(task_run.id),

@@ -58,12 +58,17 @@ class Origins:
 
     def _run(self, action: str) -> str:
         """The action at the top of what an action is in."""
-        found = seen = action
+        passed = {action}
         while True:
-            outer = [arn for arn in self._view.containers(found) if isinstance(self._view.entity(arn), Action)]
-            if not outer or outer[-1] in {seen, found}:
-                return found
-            found = outer[-1]
+            outer = [
+                arn
+                for arn in self._view.containers(action)
+                if arn not in passed and isinstance(self._view.entity(arn), Action)
+            ]
+            if not outer:
+                return action
+            action = outer[-1]
+            passed.add(action)
 
     def _is_replay(self, run: str) -> bool:
         return self._view.entity(run).type == "Replay"
