@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="measured flow runs of each kind in a process")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the private server ends with us
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     with tempfile.TemporaryDirectory(prefix="lineage-flows-bench-") as temporary:
         folder = Path(temporary)
         shutil.copy(PROGRAM, folder)

@@ -57,10 +57,9 @@ class Column(Frozen):
 class ValueRef(Frozen):
     """A Python value as it was seen at one moment.
 
-    ``fingerprint`` is None when none could be made; ``note`` then says why. ``rule`` names the rule that made it:
-    ``canonical`` (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle
-    reduction: a weaker identity), ``secret`` (never looked at), ``none``.
-    ``preview`` is the value itself when it is a small scalar, or a small mapping of numbers; never of a secret.
+    ``fingerprint`` is None when none could be made; ``note`` then says why. ``rule`` names the rule that made it: ``canonical``
+    (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle reduction: a weaker identity),
+    ``secret`` (never looked at), ``none``. ``preview`` is a small scalar or small mapping of numbers itself; never a secret.
     """
 
     fingerprint: str | None
@@ -98,10 +97,10 @@ class InputRef(Frozen):
 
 
 class DatasetRef(Frozen):
-    """Data outside the flow (in stage 1: a local file) that a run read or wrote.
+    """Data outside the flow that a run read or wrote.
 
-    ``path`` is absolute, as the code named it. For a replay, ``uri`` and ``path`` are those of the original run.
-    ``order`` counts touches within the process, so that the first touch of a path can be told from later ones.
+    ``path`` is absolute, as the code named it; for a replay, ``uri`` and ``path`` are those of the original run. ``order`` counts
+    touches within the process, so that the first touch of a path can be told from later ones.
     """
 
     namespace: str
@@ -131,8 +130,7 @@ class FunctionRef(Frozen):
 class RandomStates(Frozen):
     """State of the global generators at the start, and the entropy drawn by unseeded numpy generators since.
 
-    ``numpy_import`` is numpy's global state right after numpy was first imported inside this step (there was none at its start).
-    ``entropy`` are integers in hexadecimal, in the order drawn.
+    ``numpy_import``: numpy's state right after it was first imported inside this step. ``entropy``: hexadecimal, in order drawn.
     """
 
     python: BlobRef | None = None
@@ -161,10 +159,7 @@ class AttemptRef(Frozen):
 
 
 class ModuleFile(Frozen):
-    """A source file that was loaded and lies outside the source tree.
-
-    ``path`` is absolute; ``root`` is the folder that makes it importable under its module's name.
-    """
+    """A source file (``path``, absolute) that was loaded from outside the source tree; ``root`` makes it importable by name."""
 
     path: str
     root: str
@@ -174,9 +169,8 @@ class ModuleFile(Frozen):
 class SourceTree(Frozen):
     """The code as it was: one blob that restores the tree, and what the tree does not hold.
 
-    ``format`` is ``git-bundle`` (a bundle with one parentless commit under ``refs/lineage/tree``) or ``files``
-    (a JSON manifest of relative path, mode and blob). ``left_out`` names files that were too large.
-    ``blob`` is None when the tree could not be kept; ``note`` says why.
+    ``format`` is ``git-bundle`` (a bundle with one parentless commit under ``refs/lineage/tree``) or ``files`` (a JSON manifest
+    of relative path, mode and blob). ``left_out`` names files that were too large. ``note`` says why ``blob`` is None.
     """
 
     digest: str
@@ -285,9 +279,8 @@ class ReplayInfo(Frozen):
 class StepRecord(Frozen):
     """One task run: everything capture saw of it, its last attempt in full.
 
-    ``index`` is its rank among the steps of the same flow run and task name, in order of submission;
-    it is -1 until the run record is assembled.
-    ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
+    ``index`` is its rank among the steps of the same flow run and task name, in order of submission; -1 until the run record is
+    assembled. ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
     """
 
     run_id: str

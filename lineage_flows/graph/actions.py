@@ -5,9 +5,8 @@ Knows events as they come in, our two run facets and the keeper's claims; must n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 from urllib.parse import quote
 
 from lineage_flows.graph.datasets import MADE, artifact_claim, blob_digest
@@ -22,9 +21,18 @@ from lineage_flows.graph.identity import (
     fit_text,
     fit_uri,
 )
-from lineage_flows.graph.incoming import Facet, Incoming, utc
+from lineage_flows.graph.incoming import Facet, Incoming
 from lineage_flows.graph.keeper import META, PROPERTY, Claim, Link, run_handle
 from lineage_flows.graph.model import DESCRIPTION_LENGTH, ActionStatus, AssociationType
+from lineage_flows.graph.properties import (
+    FLOW_PROPERTIES,
+    STEP_PROPERTIES,
+    Reader,
+    decimal,
+    optional,
+    read_properties,
+    time_of,
+)
 
 __all__ = ["Projected", "project_run"]
 
@@ -54,45 +62,6 @@ STEP_TYPES = {
     "processing": "Processing",
 }
 FOREIGN_TYPE = "Processing"
-
-_Reader = Literal["text", "number", "flag", "time", "json", "run_id"]
-FLOW_PROPERTIES: dict[str, _Reader] = {
-    "flow": "text",
-    "name": "text",
-    "stateType": "text",
-    "level": "text",
-    "tags": "json",
-    "attempt": "number",
-    "attempts": "json",
-    "started": "time",
-    "deploymentId": "text",
-    "deploymentName": "text",
-    "workPool": "text",
-    "createdBy": "text",
-    "nominalStart": "time",
-    "parameters": "json",
-    "rootRunId": "run_id",
-    "parentRunId": "run_id",
-    "captureErrors": "number",
-}
-STEP_PROPERTIES: dict[str, _Reader] = {
-    "task": "text",
-    "name": "text",
-    "stateType": "text",
-    "tags": "json",
-    "attempt": "number",
-    "attempts": "json",
-    "started": "time",
-    "flow": "text",
-    "flowRunId": "run_id",
-    "rootRunId": "run_id",
-    "parentStepId": "run_id",
-    "cached": "flag",
-    "restored": "flag",
-    "unrestorable": "json",
-    "captureErrors": "number",
-}
-"""Fields of our run facets that become properties under the same name, and how each is read."""
 
 _Facts = dict[str, str | None]
 
@@ -176,7 +145,7 @@ class _Run:
         if event.kind == "START":
             facts[f"{PROPERTY}started"] = event.time
         if kind := event.job_facet("jobType"):
-            facts[f"{PROPERTY}jobType"] = _optional(kind.text("jobType"))
+            facts[f"{PROPERTY}jobType"] = optional(kind.text("jobType"))
         if (nominal := event.run_facet("nominalTime")) and (start := nominal.text("nominalStartTime")):
             facts[f"{PROPERTY}nominalStart"] = fit_text(start)
         if (parameters := event.run_facet("executionParameters")) and (listed := parameters.objects("parameters")):
@@ -204,10 +173,9 @@ class _Run:
             Claim("Action", action_arn(name), name, fit_uri(uri), sources, self.handle, stamp, event.time, facts)
         )
 
-    def common(self, facet: Facet, properties: dict[str, _Reader]) -> _Facts:
+    def common(self, facet: Facet, properties: dict[str, Reader]) -> _Facts:
         """Properties that are said by the facet as they are, and the state."""
-        facts: _Facts = {f"{PROPERTY}{key}": _READERS[how](facet, key) for key, how in properties.items()}
-        return facts | self.state(facet)
+        return read_properties(facet, properties) | self.state(facet)
 
     def state(self, facet: Facet | None) -> _Facts:
         """How the run stands. What one attempt said of end and error, the start of another takes back."""
@@ -219,10 +187,10 @@ class _Run:
         facts["status"] = STATUS[event.kind]
         facts[f"{PROPERTY}state"] = fit_text(named or STATES[event.kind])
         ended = PHASES[event.kind] == PHASES["COMPLETE"]
-        facts[f"{PROPERTY}ended"] = (_time(facet, "ended") if facet else None) or event.time if ended else None
+        facts[f"{PROPERTY}ended"] = (time_of(facet, "ended") if facet else None) or event.time if ended else None
         error = event.run_facet("errorMessage")
         message = error.text("message") if error and event.kind in {"FAIL", "ABORT"} else None
-        facts[f"{PROPERTY}error"] = _optional(message)
+        facts[f"{PROPERTY}error"] = optional(message)
         return facts
 
     def metadata(self, facts: _Facts) -> _Facts:
@@ -257,15 +225,15 @@ class _Run:
         metadata = _code_metadata(code.text("commit"), code.text("remote"))
         if digest := code.text("digest"):
             facts: _Facts = {
-                f"{PROPERTY}format": _optional(code.text("format")),
-                f"{PROPERTY}blob": _optional(blob_digest(code)),
-                f"{PROPERTY}files": _decimal(code.number("files")),
+                f"{PROPERTY}format": optional(code.text("format")),
+                f"{PROPERTY}blob": optional(blob_digest(code)),
+                f"{PROPERTY}files": decimal(code.number("files")),
             }
             self.contributes("SourceTree", "source-tree", digest, facts | metadata)
         dirty = code.flag("dirty")
         return {
             **metadata,
-            f"{PROPERTY}branch": _optional(code.text("branch")),
+            f"{PROPERTY}branch": optional(code.text("branch")),
             f"{PROPERTY}dirty": None if dirty is None else str(dirty).lower(),
         }
 
@@ -275,10 +243,10 @@ class _Run:
             python, platform = environment.text("python"), environment.text("platform")
             named = " on ".join(part for part in (python and f"Python {python}", platform) if part)
             facts: _Facts = {
-                f"{PROPERTY}name": _optional(named or None),
-                f"{PROPERTY}python": _optional(python),
-                f"{PROPERTY}platform": _optional(platform),
-                f"{PROPERTY}blob": _optional(blob_digest(environment)),
+                f"{PROPERTY}name": optional(named or None),
+                f"{PROPERTY}python": optional(python),
+                f"{PROPERTY}platform": optional(platform),
+                f"{PROPERTY}blob": optional(blob_digest(environment)),
             }
             self.contributes("Environment", "environment", digest, facts)
 
@@ -293,17 +261,17 @@ class _Run:
         name, module = function.text("name"), function.text("module")
         qualified = ".".join(part for part in (module, name) if part)
         if digest := function.text("digest"):
-            facts: _Facts = {f"{PROPERTY}name": _optional(name), f"{PROPERTY}blob": _optional(blob_digest(function))}
+            facts: _Facts = {f"{PROPERTY}name": optional(name), f"{PROPERTY}blob": optional(blob_digest(function))}
             self.contributes("SourceCode", "source-code", digest, facts)
         return {
-            f"{PROPERTY}function": _optional(qualified),
-            f"{PROPERTY}functionPath": _optional(function.text("path")),
-            f"{PROPERTY}functionLine": _decimal(function.number("line")),
+            f"{PROPERTY}function": optional(qualified),
+            f"{PROPERTY}functionPath": optional(function.text("path")),
+            f"{PROPERTY}functionLine": decimal(function.number("line")),
         }
 
     def run_record(self, record: Facet) -> _Facts:
         """The run record, which the run produced."""
-        digest, size = record.text("digest"), _decimal(record.number("size"))
+        digest, size = record.text("digest"), decimal(record.number("size"))
         if digest is None:
             return {}
         uri = f"prefect://{quote(self.event.namespace, safe='')}/flow-run/{self.run_id}/record"
@@ -333,8 +301,8 @@ class _Run:
                 self.same(f"task-run/{pair[0]}/result", f"task-run/{pair[1]}/result")
         return {
             f"{PROPERTY}replayOf": original,
-            f"{PROPERTY}verdict": _optional(replay.text("verdict")),
-            f"{PROPERTY}firstDivergence": _decimal(replay.number("firstDivergence")),
+            f"{PROPERTY}verdict": optional(replay.text("verdict")),
+            f"{PROPERTY}firstDivergence": decimal(replay.number("firstDivergence")),
         }
 
     def contributes(self, kind: str, what: str, digest: str, facts: _Facts) -> None:
@@ -367,39 +335,6 @@ class _Run:
 
 _RETRACTED = frozenset({f"{PROPERTY}ended", f"{PROPERTY}error"})
 """Facts whose absence is said too: a run that ended once and goes on has no end, and one that recovered no error."""
-
-
-def _optional(text: str | None) -> str | None:
-    return None if text is None else fit_text(text)
-
-
-def _decimal(number: int | None) -> str | None:
-    return None if number is None else str(number)
-
-
-def _time(facet: Facet, key: str) -> str | None:
-    text = facet.text(key)
-    return None if text is None else utc(text, key)
-
-
-def _flag(facet: Facet, key: str) -> str | None:
-    value = facet.flag(key)
-    return None if value is None else str(value).lower()
-
-
-def _json(facet: Facet, key: str) -> str | None:
-    value = facet.raw(key)
-    return fit_json(value) if isinstance(value, dict | list) and value else None
-
-
-_READERS: dict[_Reader, Callable[[Facet, str], str | None]] = {
-    "text": lambda facet, key: _optional(facet.text(key)),
-    "number": lambda facet, key: _decimal(facet.number(key)),
-    "flag": _flag,
-    "time": _time,
-    "json": _json,
-    "run_id": Facet.run_id,
-}
 
 
 def _code_metadata(commit: str | None, repository: str | None) -> _Facts:

@@ -14,7 +14,7 @@ from lineage_flows.errors import EventError
 from lineage_flows.events import EventBuilder
 from lineage_flows.graph.project import project
 from lineage_flows.records import AttemptRef, ErrorRef, RunRecord
-from tests.graph.kit import action_of, events_of, graph_of, new_graph, output_of, picture, started
+from tests.graph.kit import action_of, events_of, frame, graph_of, new_graph, output_of, picture, started
 from tests.graph.stories import stories
 from tests.support.records import (
     NAMESPACE,
@@ -140,6 +140,18 @@ def test_a_replay_under_another_namespace_finds_its_original():
     (same,) = keeper.associations(sources=[model.arn], types=["SameAs"])
     assert same.destination_arn == output_of(keeper, FIT).arn
     assert len(keeper.associations(types=["DerivedFrom"])) == 1
+
+
+def test_values_of_other_content_are_not_the_same_whatever_was_said():
+    replay = replay_record(RECORD)
+    load = replay.steps[0].model_copy(update={"output": frame("something else")})
+    keeper = graph_of([*events_of(RECORD), *events_of(replay.model_copy(update={"steps": (load, *replay.steps[1:])}))])
+    uri = f"prefect://{NAMESPACE}/task-run/{load.run_id}/result"
+    (other,) = [
+        value for value in keeper.list_artifacts(source_uri=uri) if value.fingerprint == fingerprint("something else")
+    ]
+    assert keeper.associations(sources=[other.arn], types=["SameAs"]) == []
+    assert len(keeper.associations(types=["SameAs"])) >= 4
 
 
 def test_a_subflow_is_part_of_its_parent_and_of_its_own_flow():

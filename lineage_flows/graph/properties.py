@@ -1,0 +1,99 @@
+"""Fields of our run facets that become properties of an action as they are, and how each is read.
+
+Knows facets and the model's limits; must not know what the properties are of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from lineage_flows.graph.identity import fit_json, fit_text
+from lineage_flows.graph.incoming import Facet, utc
+from lineage_flows.graph.keeper import PROPERTY
+
+__all__ = ["FLOW_PROPERTIES", "STEP_PROPERTIES", "Reader", "decimal", "optional", "read_properties", "time_of"]
+
+Reader = Literal["text", "number", "flag", "time", "json", "run_id"]
+FLOW_PROPERTIES: dict[str, Reader] = {
+    "flow": "text",
+    "name": "text",
+    "stateType": "text",
+    "level": "text",
+    "tags": "json",
+    "attempt": "number",
+    "attempts": "json",
+    "started": "time",
+    "deploymentId": "text",
+    "deploymentName": "text",
+    "workPool": "text",
+    "createdBy": "text",
+    "nominalStart": "time",
+    "parameters": "json",
+    "rootRunId": "run_id",
+    "parentRunId": "run_id",
+    "captureErrors": "number",
+}
+STEP_PROPERTIES: dict[str, Reader] = {
+    "task": "text",
+    "name": "text",
+    "stateType": "text",
+    "tags": "json",
+    "attempt": "number",
+    "attempts": "json",
+    "started": "time",
+    "flow": "text",
+    "flowRunId": "run_id",
+    "rootRunId": "run_id",
+    "parentStepId": "run_id",
+    "cached": "flag",
+    "restored": "flag",
+    "unrestorable": "json",
+    "captureErrors": "number",
+}
+"""Fields of our run facets that become properties under the same name, and how each is read."""
+
+
+def read_properties(facet: Facet, properties: Mapping[str, Reader]) -> dict[str, str | None]:
+    """What a facet says of these properties; None where it says nothing.
+
+    Raises:
+        EventError: one is not what it should be.
+    """
+    return {f"{PROPERTY}{key}": _READERS[how](facet, key) for key, how in properties.items()}
+
+
+def optional(text: str | None) -> str | None:
+    """A text that fits, if there is one."""
+    return None if text is None else fit_text(text)
+
+
+def decimal(number: int | None) -> str | None:
+    """A number as a property has it, if there is one."""
+    return None if number is None else str(number)
+
+
+def time_of(facet: Facet, key: str) -> str | None:
+    """A moment in a facet, in the form all times of the graph have."""
+    text = facet.text(key)
+    return None if text is None else utc(text, key)
+
+
+def _flag(facet: Facet, key: str) -> str | None:
+    value = facet.flag(key)
+    return None if value is None else str(value).lower()
+
+
+def _json(facet: Facet, key: str) -> str | None:
+    value = facet.raw(key)
+    return fit_json(value) if isinstance(value, dict | list) and value else None
+
+
+_READERS: dict[Reader, Callable[[Facet, str], str | None]] = {
+    "text": lambda facet, key: optional(facet.text(key)),
+    "number": lambda facet, key: decimal(facet.number(key)),
+    "flag": _flag,
+    "time": time_of,
+    "json": _json,
+    "run_id": Facet.run_id,
+}
