@@ -1,6 +1,7 @@
 """Puts the run record together: the one document of a root flow run, from the latest record of each run under it.
 
-Knows records only. Steps are ordered by task run id: Prefect makes them at submission, as time-ordered UUIDs (version 7).
+Knows records only. Steps are ordered by the moment of submission, which Prefect writes into their ids (UUIDs of version 7), and
+within its millisecond, where those ids are random, by the moment they started.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def assemble(root: FlowRecord, records: Iterable[StepRecord | FlowRecord]) -> Ru
     counts: Counter[tuple[str, str]] = Counter()
     steps: list[StepRecord] = []
     subflows: list[FlowRecord] = []
-    for record in sorted(records, key=lambda item: item.run_id):
+    for record in sorted(records, key=_moment):
         if isinstance(record, FlowRecord):
             if record.run_id != root.run_id:
                 subflows.append(record)
@@ -35,3 +36,8 @@ def assemble(root: FlowRecord, records: Iterable[StepRecord | FlowRecord]) -> Ru
         steps.append(record.model_copy(update={"index": counts[key]}))
         counts[key] += 1
     return RunRecord(flow=root, subflows=tuple(subflows), steps=tuple(steps))
+
+
+def _moment(record: StepRecord | FlowRecord) -> tuple[str, str, str]:
+    """The 48 bits of a version 7 UUID that hold its millisecond are its first 13 characters (RFC 9562, section 5.7)."""
+    return record.run_id[:13], record.started or "", record.run_id

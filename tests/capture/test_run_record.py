@@ -86,3 +86,14 @@ def test_a_field_of_a_later_version_is_refused_and_not_dropped():
 def test_a_file_name_that_is_not_utf8_survives_storing():
     run = assemble(flow("root", name="caf\udce9"), [])
     assert read_run_record(record_json(run)) == run
+
+
+def test_within_a_millisecond_the_order_is_that_of_the_starts():
+    same = "0199f0aa-0001-7{}00-8000-000000000000"
+    late, early = (
+        step(same.format(digit), "a").model_copy(update={"started": f"2026-01-01T00:00:00.00000{second}Z"})
+        for digit, second in ((1, 2), (9, 1))
+    )
+    next_millisecond = step("0199f0aa-0002-7000-8000-000000000000", "a")
+    run = assemble(flow("root"), [late, next_millisecond, early])
+    assert [s.run_id for s in run.steps] == [early.run_id, late.run_id, next_millisecond.run_id]

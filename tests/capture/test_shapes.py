@@ -177,7 +177,9 @@ def test_a_cached_step_is_marked_and_has_its_value(ran):
 
 def test_mapped_and_submitted_and_nested_steps(ran):
     doubles = ran.steps("double")
-    assert [step.inputs[0].value.preview for step in doubles] == [1.5, 2.5, 3.5, 4.5, 9.5]
+    # The first three were submitted together: within one millisecond their order is that in which threads took them up.
+    assert sorted(step.inputs[0].value.preview for step in doubles[:3]) == [1.5, 2.5, 3.5]
+    assert [step.inputs[0].value.preview for step in doubles[3:]] == [4.5, 9.5]
     assert doubles[3].parent_step_id == ran.step("outer").run_id
     direct, after, *yielded = ran.steps("takes")[:4]
     assert sources(direct)["x"] == [(doubles[4].run_id, "", ("content", "prefect"))]
