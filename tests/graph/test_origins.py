@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineage_flows.graph.identity import action_arn
+from lineage_flows.graph.keeper import Claim, Link, run_handle
 from lineage_flows.graph.query import downstream, path, upstream
-from lineage_flows.records import RunRecord
+from lineage_flows.records import ReplayInfo, RunRecord
 from tests.graph.kit import (
     action_of,
     data,
@@ -87,7 +89,12 @@ def test_a_file_written_and_read_in_one_run_comes_from_that_run():
         datasets=(desk_file("state", "same", "read"),),
         output=frame("r"),
     )
-    records = [writer(1, 1), own.model_copy(update={"steps": (*own.steps, read)})]
+    meanwhile = writer(8, 7)
+    (wrote,) = meanwhile.steps
+    meanwhile = meanwhile.model_copy(
+        update={"steps": (wrote.model_copy(update={"started": at(7003), "ended": at(7004)}),)}
+    )
+    records = [writer(1, 1), own.model_copy(update={"steps": (*own.steps, read)}), meanwhile]
     keeper = graph_of(event for record in records for event in events_of(record))
     assert data(upstream(keeper, output_of(keeper, read).arn)) == ["/desk/state", "/desk/only_7"]
 
@@ -98,3 +105,41 @@ def test_a_path_may_begin_and_end_at_runs():
     found = path(keeper, action_of(keeper, flow_id(1)).arn, action_of(keeper, flow_id(3)).arn)
     assert (found.entities[0].label, found.entities[-1].label) == ("writer-1", "reader-3")
     assert "/desk/state" in [entity.label for entity in found.entities]
+
+
+def replay_of(original: RunRecord, again: RunRecord) -> RunRecord:
+    """A run as a replay of another."""
+    info = ReplayInfo(replay_of=original.flow.run_id)
+    return again.model_copy(update={"flow": again.flow.model_copy(update={"replay": info})})
+
+
+def test_a_replay_that_wrote_a_file_again_did_not_write_what_others_read():
+    original, late = writer(1, 1), reader(5, 5)
+    repeated = replay_of(original, writer(3, 3))
+    keeper = graph_of(event for record in (original, repeated, late) for event in events_of(record))
+    assert data(upstream(keeper, output_of(keeper, late.steps[0]).arn)) == ["/desk/state", "/desk/only_1"]
+    walk = upstream(keeper, action_of(keeper, repeated.flow.run_id).arn)
+    assert data(walk) == ["/desk/state", "/desk/only_3"]
+
+
+def test_a_replay_read_what_its_original_had_read():
+    first, original, second = writer(1, 1), reader(2, 2), writer(4, 4)
+    repeated = replay_of(original, reader(6, 6))
+    keeper = graph_of(event for record in (first, original, second, repeated) for event in events_of(record))
+    for run in (original, repeated):
+        assert data(upstream(keeper, output_of(keeper, run.steps[0]).arn)) == ["/desk/state", "/desk/only_1"]
+
+
+def test_containment_that_goes_round_is_no_trap():
+    """Another producer's parents may name each other."""
+    keeper = graph_of(events_of(writer(1, 1)) + events_of(writer(2, 2)))
+    runs = [run_handle(f"0000000{number}-0000-7000-8000-000000000000") for number in range(3)]
+    claims = [
+        Claim("Action", action_arn(f"a-{n}"), f"a-{n}", "u", (), run, "1", at(0), {"type": "Processing"})
+        for n, run in enumerate(runs)
+    ]
+    (state,) = keeper.list_artifacts(source_uri="file:///desk/state")
+    links = [Link(run, runs[(n + 1) % 3], "AssociatedWith", at(0)) for n, run in enumerate(runs)]
+    keeper.upsert(claims, [*links, Link(state.arn, runs[0], "ContributedTo", at(0))])
+    assert state.arn in {node.entity.arn for node in upstream(keeper, claims[0].arn).nodes}
+    assert claims[0].arn in {node.entity.arn for node in downstream(keeper, state.arn).nodes}

@@ -108,6 +108,17 @@ def test_an_artifact_is_what_its_maker_says_even_if_a_part_of_it_went_on():
     assert [use.part for use in edge.uses] == ["/train"]
 
 
+def test_where_a_value_is_kept_is_what_its_maker_says():
+    low, high = sorted((blob("one", "arrow"), blob("other", "pickle")), key=lambda kept: kept.digest)
+    kept = LOAD.model_copy(update={"output": LOAD.output.model_copy(update={"blob": low})})  # type: ignore[union-attr]
+    (given_in,) = [item for item in FEATURES.inputs if item.sources]
+    seen = given_in.model_copy(update={"value": given_in.value.model_copy(update={"blob": high})})
+    keeper = graph_of(
+        events_of(RECORD.model_copy(update={"steps": (kept, FEATURES.model_copy(update={"inputs": (seen,)}))}))
+    )
+    assert output_of(keeper, LOAD).properties["blob"] == low.digest
+
+
 def test_one_version_of_a_file_is_one_artifact_for_all_runs_and_another_version_another():
     again = backtest_record("01935c2e-7a10-7c3e-9d1a-5b6f0a4c2e00")
     changed = step(7, "load_prices", flow_id="01935c2e-7a10-7c3e-9d1a-5b6f0a4c3e00", datasets=(prices_file("2"),))
@@ -189,6 +200,12 @@ def test_a_run_of_which_only_the_start_is_known_is_running():
     run = action_of(graph_of([EventBuilder(NAMESPACE).flow_event("START", started(RECORD.flow))]), RECORD.flow.run_id)
     assert (run.status, run.properties["state"]) == ("InProgress", "Running")
     assert "ended" not in run.properties
+
+
+def test_a_run_whose_start_was_seen_while_it_was_pending_is_running():
+    assert (
+        action_of(graph_of([of_state("START", state="Pending")]), RECORD.flow.run_id).properties["state"] == "Running"
+    )
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,15 @@ def test_what_a_step_called_inside_it_went_into_what_it_gave_out():
     assert data(upstream(keeper, output_of(keeper, outer).arn)) == ["/desk/data/prices.parquet"]
 
 
+def test_what_a_step_called_inside_it_is_seen_by_that_step_alone():
+    outer = step(0, "outer", seconds=5)
+    inner = step(1, "inner", parent_step_id=outer.run_id, output=frame("part"), datasets=(prices_file(),))
+    later = step(20, "later", inputs=(InputRef(name="x", value=frame("unknown")),), output=frame("late"))
+    keeper = graph_of(events_of(record_of(outer, inner, later)))
+    assert data(upstream(keeper, output_of(keeper, later).arn)) == []
+    assert action_of(keeper, outer.run_id).arn in arns(downstream(keeper, output_of(keeper, inner).arn))
+
+
 @slow
 @given(stories(run=1), stories(run=2))
 def test_what_is_upstream_of_a_thing_has_it_downstream(a, b):
