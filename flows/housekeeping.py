@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow, get_run_logger
 
+from lineage_flows.capture.internal import internal
 from lineage_flows.delivery import deliver_once
 from lineage_flows.errors import DeliveryError
 from lineage_flows.runtime import open_spool, receivers
@@ -11,6 +12,7 @@ from lineage_flows.settings import load_settings
 
 
 @flow
+@internal
 def housekeeping(timeout: float = 300.0, keep_days: float = 30.0) -> dict[str, int]:
     """Take every event in the spool to the graph, and to the OpenLineage receivers that are configured.
 
