@@ -73,6 +73,8 @@ def same(a, b):
         ]
         close = all(np.array_equal(getattr(one, p), getattr(other, p), equal_nan=True) for p in ("real", "imag"))
         return close and np.array_equal(parts[0], parts[1]) and np.array_equal(parts[2], parts[3])
+    if a.dtype.kind == "m" and len({np.datetime_data(x.dtype)[0] in {"Y", "M"} for x in (a, b)}) == 2:
+        return False  # years and months are no number of days, not even when none is known
     if a.dtype.kind in "mM":
         # Python's integers, so that no unit overflows.
         return times(a) == times(b)
