@@ -32,6 +32,13 @@ from lineage_flows import runtime  # noqa: E402
 runtime.decline()
 
 
+@pytest.fixture(autouse=True)
+def no_openlineage_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What openlineage-python writes into the environment when it is given one setting must not reach the next test."""
+    for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty lineage home of the test's own."""

@@ -265,14 +265,14 @@ def test_an_npy_blob_never_runs_a_pickle(tmp_path):
 
 SCRIPT = """
 import sys
-class Model:
+class DeskModel:
     def __init__(self, x): self.x = x
-class Outer:
+class DeskOuter:
     class Inner:
         pass
 if __name__ == "__main__":
     from lineage_flows.content import dump_value
-    sys.stdout.buffer.write(dump_value([Model(3), Outer.Inner()])[0])
+    sys.stdout.buffer.write(dump_value([DeskModel(3), DeskOuter.Inner()])[0])
 """
 
 
@@ -288,9 +288,9 @@ def test_a_scripts_classes_are_found_again_under_another_modules_name(tmp_path, 
     module = importlib.import_module("flow_of_the_desk")
     try:
         model, inner = load_value(data, "pickle", trust_pickle=True)
-        assert type(model) is module.Model
+        assert type(model) is module.DeskModel
         assert model.x == 3
-        assert type(inner) is module.Outer.Inner
+        assert type(inner) is module.DeskOuter.Inner
     finally:
         sys.modules.pop("flow_of_the_desk")
 
