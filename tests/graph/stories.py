@@ -72,7 +72,9 @@ def stories(draw: Any, run: int = 1, files: tuple[str, ...] = ("/desk/a", "/desk
             flow_name="sub" if inside else "story",
             task_name=draw(st.sampled_from(("load", "fit"))),
             run_name=f"step-{number}",
-            function=FunctionRef(name="fn", module="m", digest=f"sha256:{code}-function"),
+            function=FunctionRef(
+                name="fn", module="m", digest=draw(st.sampled_from((None, f"sha256:{code}-function")))
+            ),
             state="Completed",
             state_type="COMPLETED",
             started=at(clock),
@@ -151,8 +153,9 @@ def _result(draw: Any, made: list[Made]) -> dict[str, Any]:
     """What a flow gave out: nothing, something of its own, or something one of its steps had made."""
     value, sources = draw(st.one_of(st.none(), values())), ()
     if made and draw(st.booleans()):
-        source = _input(draw, "result", made)
-        sources, value = source.sources, draw(st.one_of(values(), st.just(source.value)))
+        inputs = [_input(draw, "result", made) for _ in range(draw(st.integers(1, 2)))]
+        by_run = {source.run_id: source for given in inputs for source in given.sources}
+        sources, value = tuple(by_run.values()), draw(st.one_of(values(), st.just(inputs[0].value)))
     return {"result": value, "result_sources": sources}
 
 

@@ -20,6 +20,7 @@ from lineage_flows.graph import schema
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.identity import action_arn, artifact_arn
 from lineage_flows.graph.keeper import Claim, Link
+from lineage_flows.graph.model import Use
 from lineage_flows.graph.project import project
 from tests.graph.kit import action_of, events_of, graph_of, picture
 from tests.support.records import backtest_record
@@ -274,6 +275,20 @@ def test_a_link_to_a_run_shows_once_that_run_is_known(path: Path):
     assert [(edge.source_arn, edge.destination_arn) for edge in keeper.associations()] == [(one.arn, two.arn)]
 
 
+def test_how_a_link_is_known_is_gathered_from_all_that_tell_of_it(path: Path):
+    keeper, data, one = open_embedded(path), artifact("file:///a"), run(1)
+    told = [
+        (Use(name="x", known_by=("prefect",)),),
+        (Use(name="y", part="/k"),),
+        (),
+        (Use(name="x", known_by=("content",)),),
+    ]
+    for uses in told:
+        keeper.upsert([data, one], [Link(data.arn, str(one.handle), "ContributedTo", TIME, uses)])
+    (edge,) = keeper.associations()
+    assert edge.uses == (Use(name="x", known_by=("content", "prefect")), Use(name="y", part="/k"))
+
+
 def test_a_run_keeps_the_name_it_was_first_known_by(path: Path):
     keeper = open_embedded(path)
     first = run(1)
@@ -376,6 +391,13 @@ def test_processes_that_make_and_fill_one_graph_at_once_lose_nothing(path: Path)
     assert picture(open_embedded(path)) == expected
 
 
+def test_a_process_that_lost_the_race_to_make_a_graph_takes_what_is_there(path: Path):
+    project(EVENTS, open_embedded(path))
+    with sqlite3.connect(path, isolation_level=None) as late:
+        schema._create(late, path)
+    assert picture(open_embedded(path)) == picture(graph_of(EVENTS))
+
+
 def test_threads_share_a_keeper(path: Path):
     keeper = open_embedded(path)
     batches = [events_of(backtest_record(f"01935c2e-7a10-7c3e-9d1a-5b6f0a4c{number:02x}00")) for number in range(8)]
@@ -387,12 +409,13 @@ def test_threads_share_a_keeper(path: Path):
 def test_a_child_of_a_fork_writes_through_a_connection_of_its_own(path: Path):
     keeper = open_embedded(path)
     project(EVENTS[:4], keeper)
+    inherited = keeper._connected()
     child = os.fork()
     if child == 0:
         code = 1
         try:
             project(EVENTS[4:], keeper)
-            code = 0
+            code = int(keeper._connected() is inherited)
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

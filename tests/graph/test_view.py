@@ -4,7 +4,7 @@ from typing import Any
 
 from lineage_flows.graph.identity import action_arn, artifact_arn
 from lineage_flows.graph.keeper import Claim, Link
-from lineage_flows.graph.query import downstream, upstream
+from lineage_flows.graph.query import downstream, path, upstream
 from tests.graph.kit import (
     data,
     desk_file,
@@ -49,6 +49,24 @@ def test_a_cycle_is_walked_once():
         assert [(node.entity.arn, node.depth) for node in walk.nodes] == [(data_.arn, 0), (step_.arn, 1)]
         assert len(walk.edges) == 2
         assert len(ask(keeper, step_.arn).nodes) == 2
+
+
+def test_a_path_past_a_cycle_ends():
+    """What is read (b) is also written by the step it leads to; the other input (c) comes from a."""
+    a, b, c, first, second = artifact("a"), artifact("b"), artifact("c"), action(1), action(2)
+    keeper = new_graph()
+    keeper.upsert(
+        [a, b, c, first, second],
+        [
+            Link(a.arn, str(first.handle), "ContributedTo", at(0)),
+            Link(str(first.handle), c.arn, "Produced", at(0)),
+            Link(c.arn, str(second.handle), "ContributedTo", at(0)),
+            Link(b.arn, str(second.handle), "ContributedTo", at(0)),
+            Link(str(second.handle), b.arn, "Produced", at(0)),
+        ],
+    )
+    found = path(keeper, a.arn, second.arn)
+    assert [entity.arn for entity in found.entities] == [a.arn, first.arn, c.arn, second.arn]
 
 
 def chain(length: int) -> tuple[list[Claim], list[Link]]:
