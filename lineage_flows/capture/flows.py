@@ -154,7 +154,7 @@ class FlowRecorder:
         for parameter in flow.start.parameters:
             part = f"parameter/{parameter.name}"
             uri = self._session.result_uri("flow-run", flow.start.run_id, part)
-            links.produced(f"{flow.start.run_id}/{part}", uri, parameter.value)
+            links.produced(flow.start.run_id, uri, parameter.value, is_result=False)
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
         if parent is None:

@@ -36,20 +36,27 @@ class Links:
         self._by_content: defaultdict[str, list[_Origin]] = defaultdict(list)
         self._contents: dict[str, frozenset[str]] = {}
 
-    def produced(self, run_id: str, uri: str, value: ValueRef) -> None:
-        """Remember a value that a run gave out (a result, or a parameter of the flow)."""
-        whole = _Origin(run_id, uri, value.fingerprint, "")
+    def produced(self, run_id: str, uri: str, value: ValueRef, *, is_result: bool = True) -> None:
+        """Remember a value that a run gave out.
+
+        Args:
+            run_id: the run's.
+            uri: the value's.
+            value: as it was given out.
+            is_result: False for a parameter of a flow, which Prefect never means when it names the run.
+        """
         with self._lock:
-            self._by_run.setdefault(run_id, whole)
-            self._contents[run_id] = self._contents.get(run_id, frozenset()) | _contents(value)
+            if is_result:
+                self._by_run.setdefault(run_id, _Origin(run_id, uri, value.fingerprint, ""))
+                self._contents[run_id] = self._contents.get(run_id, frozenset()) | _contents(value)
             if value.fingerprint and not is_trivial(value):
-                self._add(value.fingerprint, whole)
+                self._add(value.fingerprint, _Origin(run_id, uri, value.fingerprint, ""))
             for part in value.parts:
                 self._add(part.fingerprint, _Origin(run_id, uri, value.fingerprint, part.path))
 
     def _add(self, fingerprint: str, origin: _Origin) -> None:
         known = self._by_content[fingerprint]
-        if all((other.run_id, other.uri) != (origin.run_id, origin.uri) for other in known):
+        if all(other.uri != origin.uri for other in known):
             known.append(origin)
 
     def knows(self, run_id: str) -> bool:
@@ -66,7 +73,7 @@ class Links:
             identity_is_safe: whether Prefect verified the object's identity by a weak reference.
 
         Returns:
-            One source a producing run, in order of run id. Where equal contents have several producers, those that
+            One source a producing value, in order of run id. Where equal contents have several producers, those that
             Prefect names are meant; where it names none, all are given.
         """
         ids = set(tracked)
@@ -76,18 +83,18 @@ class Links:
                 origins = self._by_content[fingerprint]
                 named = [origin for origin in origins if origin.run_id in ids]
                 for origin in named or origins:
-                    found.setdefault(origin.run_id, (origin, set()))[1].add("content")
+                    found.setdefault(origin.uri, (origin, set()))[1].add("content")
             for run_id in ids:
-                known = found.get(run_id)
-                if known is not None:
-                    known[1].add("prefect")
-                elif (made := self._by_run.get(run_id)) is not None and (
-                    identity_is_safe or _contents(value) & self._contents[run_id]
-                ):
-                    found[run_id] = (made, {"prefect"})
+                made = self._by_run.get(run_id)
+                if made is None:
+                    continue
+                if made.uri in found:
+                    found[made.uri][1].add("prefect")
+                elif identity_is_safe or _contents(value) & self._contents[run_id]:
+                    found[made.uri] = (made, {"prefect"})
         return tuple(
             Source(run_id=o.run_id, uri=o.uri, fingerprint=o.fingerprint, part=o.part, known_by=tuple(sorted(how)))
-            for _, (o, how) in sorted(found.items())
+            for o, how in sorted(found.values(), key=lambda item: (item[0].run_id, item[0].uri))
         )
 
     def _known(self, value: ValueRef) -> list[str]:

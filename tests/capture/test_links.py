@@ -84,3 +84,21 @@ def test_the_order_is_that_of_the_run_ids():
 
 def test_a_run_nobody_recorded_is_no_source():
     assert found(Links(), frame("f"), "unknown") == {}
+
+
+def test_a_parameter_of_a_flow_is_its_run_s_and_no_result():
+    links = Links()
+    links.produced("flow", "uri:flow/parameter/prices", frame("p"), is_result=False)
+    links.produced("flow", "uri:flow/parameter/other", frame("q"), is_result=False)
+    (source,) = links.sources(frame("p"), (), identity_is_safe=True)
+    assert (source.run_id, source.uri) == ("flow", "uri:flow/parameter/prices")
+    assert not links.knows("flow")
+    both = links.sources(frame("a list of them", "p", "q"), (), identity_is_safe=True)
+    assert [source.uri for source in both] == ["uri:flow/parameter/other", "uri:flow/parameter/prices"]
+
+
+def test_a_flow_that_prefect_names_is_meant_by_its_result():
+    links = Links()
+    links.produced("flow", "uri:parameter", frame("p"), is_result=False)
+    links.produced("flow", "uri:result", frame("r"))
+    assert [source.uri for source in links.sources(frame("changed"), ["flow"], identity_is_safe=True)] == ["uri:result"]

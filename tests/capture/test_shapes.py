@@ -151,6 +151,7 @@ def test_parts_of_a_container_are_linked_to_the_step_that_made_it(ran):
     assert test.flow_run_id == child.run_id
     assert test.root_run_id == ran.flows()["shapes"].run_id
     assert child.parameters[0].sources[0].run_id == split.run_id
+    assert child.run_id in {source.run_id for source in test.inputs[0].sources}
 
 
 def test_every_attempt_is_kept_with_its_error(ran):

@@ -123,7 +123,7 @@ class Run:
             elif isinstance(origin, str):
                 run_id = flow_id or self.run_id
                 uri = value_uri("prefect", "flow-run", run_id, f"parameter/{origin}")
-                sources = (Source(run_id=f"{run_id}/parameter/{origin}", uri=uri, fingerprint=None),)
+                sources = (Source(run_id=run_id, uri=uri, fingerprint=None),)
             found.append(InputRef(name=name, value=self.see(value), sources=sources))
         return tuple(found)
 

@@ -177,4 +177,4 @@ def _subflow(draw: Any, sub_id: str, root_id: str, clock: int, made: list[Made])
         ended=at(clock + 1),
         parameters=(parameter,),
     )
-    return flow, [Made(f"{sub_id}/parameter/{name}", uri, parameter.value)]
+    return flow, [Made(sub_id, uri, parameter.value)]
