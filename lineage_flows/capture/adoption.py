@@ -5,8 +5,7 @@ Knows Prefect's flow run context; the flow's own process writes the run record, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts
 from lineage_flows.capture.code import function_ref
@@ -17,7 +16,7 @@ from lineage_flows.records import FlowRecord, StepRecord
 if TYPE_CHECKING:
     from lineage_flows.capture.session import Session
 
-__all__ = ["adopt", "catch_up"]
+__all__ = ["adopt", "catch_up", "is_scattered", "remember_parameters"]
 
 
 def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
@@ -49,21 +48,40 @@ def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
             tags=tags,
             level=level,
         )
-    flow = LiveFlow(start=start, links=Links(), files=None, adopted=True)
+    flow = LiveFlow(start=start, links=Links(), files=None, adopted=True, scattered=True)
+    remember_parameters(session, flow)
     session.enter(flow)
     return flow
 
 
-def catch_up(session: Session, flow: LiveFlow, run_ids: Iterable[str]) -> None:
-    """Remember what these runs gave out, where they ran in another process: their records are in the spool.
+def is_scattered(engine: Any) -> bool:
+    """Whether a flow's tasks may run in other processes: whether its task runner is any but the thread pool."""
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    return not isinstance(engine.flow.task_runner, ThreadPoolTaskRunner)
+
+
+def remember_parameters(session: Session, flow: LiveFlow) -> None:
+    """Parameters of a flow are values that its steps may take in."""
+    run_id = flow.start.run_id
+    for parameter in flow.start.parameters:
+        uri = session.result_uri("flow-run", run_id, f"parameter/{parameter.name}")
+        flow.root.links.produced(run_id, uri, parameter.value, is_result=False)
+
+
+def catch_up(session: Session, flow: LiveFlow) -> None:
+    """Remember what runs in other processes gave out since the last call: their records are in the spool.
 
     Raises:
         LineageError: the spool cannot be read.
     """
-    links = flow.root.links
-    for run_id in run_ids:
-        if links.knows(run_id):
-            continue
-        record = session.sink.record(run_id)
-        if isinstance(record, StepRecord) and record.output is not None:
-            links.produced(run_id, session.result_uri("task-run", run_id), record.output)
+    root = flow.root
+    if not root.scattered:
+        return
+    with root.lock:
+        records, root.caught_up = session.sink.completed(root.start.root_run_id, root.caught_up)
+        for record in records:
+            result = record.output if isinstance(record, StepRecord) else record.result
+            what = "task-run" if isinstance(record, StepRecord) else "flow-run"
+            if result is not None and not root.links.knows(record.run_id):
+                root.links.produced(record.run_id, session.result_uri(what, record.run_id), result)

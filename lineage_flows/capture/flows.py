@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture.adoption import catch_up, is_scattered, remember_parameters
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
 from lineage_flows.capture.internal import is_internal
@@ -97,6 +98,7 @@ class FlowRecorder:
             value = facts.unwrap_result(result)
             ref = self._session.values.see(value)
             links = flow.root.links
+            catch_up(self._session, flow)
             flow.result_sources = links.sources(ref, (), identity_is_safe=True)
             flow.result = self._session.values.keep(value, ref) if flow.start.level == "all" else ref
             links.produced(flow.start.run_id, self._session.result_uri("flow-run", flow.start.run_id), flow.result)
@@ -130,6 +132,8 @@ class FlowRecorder:
             return None
         parent = current_flow.get()
         links = Links() if parent is None else parent.root.links
+        if parent is not None:
+            catch_up(self._session, parent)
         errors: list[str] = []
         try:
             start = self._record(engine, state, level, parent)
@@ -151,10 +155,8 @@ class FlowRecorder:
             ),
             parent=parent,
         )
-        for parameter in flow.start.parameters:
-            part = f"parameter/{parameter.name}"
-            uri = self._session.result_uri("flow-run", flow.start.run_id, part)
-            links.produced(flow.start.run_id, uri, parameter.value, is_result=False)
+        flow.root.scattered = flow.root.scattered or is_scattered(engine)
+        remember_parameters(self._session, flow)
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
         if parent is None:

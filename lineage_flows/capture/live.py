@@ -64,6 +64,10 @@ class LiveFlow:
     finished: bool = False
     parent: LiveFlow | None = None
     adopted: bool = False
+    scattered: bool = False
+    """Of a root: whether steps under it may run in other processes."""
+    caught_up: int = 0
+    """See ``events.Sink.completed``."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

@@ -143,7 +143,7 @@ class StepRecorder:
         step.raised = None
         level = step.start.level
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
-            catch_up(self._session, step.flow, step.start.upstream)
+            catch_up(self._session, step.flow)
             step.inputs = self._session.values.inputs(
                 engine.parameters or {},
                 step.flow.root.links,

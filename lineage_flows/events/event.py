@@ -57,6 +57,18 @@ class Sink(Protocol):
         """
         ...
 
+    def completed(self, root_run_id: str, after: int) -> tuple[list[StepRecord | FlowRecord], int]:
+        """The records of the runs under a root flow run that completed since an earlier call, whichever process ran them.
+
+        Args:
+            root_run_id: the root's.
+            after: what the call before gave as its second result; 0 for all.
+
+        Raises:
+            DeliveryError: they cannot be read.
+        """
+        ...
+
     def records(self, root_run_id: str) -> list[StepRecord | FlowRecord]:
         """The latest accepted record of each run under a root flow run, in the order the runs were first accepted.
 

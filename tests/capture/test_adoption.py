@@ -15,12 +15,14 @@ pytestmark = pytest.mark.server
 
 SCRIPT = """
 import os
+import time
 import pandas as pd
 from prefect import flow, task
 from prefect.task_runners import ProcessPoolTaskRunner
 
 @task
 def make(n):
+    time.sleep(1)  # so that each worker makes one
     return pd.DataFrame({"a": range(n), "p": os.getpid()})
 
 @task
@@ -29,10 +31,14 @@ def total(frame):
         factor = float(file.read())
     return float(frame["a"].sum()) * factor + 0.25
 
+@task
+def join(frames):
+    return pd.concat(frames)
+
 @flow(name="pooled", task_runner=ProcessPoolTaskRunner(max_workers=2))
 def pooled():
     frames = [make.submit(n) for n in (3, 4)]
-    return [total.submit(frame).result() for frame in frames]
+    return [total.submit(frame).result() for frame in frames], join.submit(frames).result()
 
 if __name__ == "__main__":
     print(pooled())
@@ -54,12 +60,16 @@ def test_a_process_pool_makes_one_run_record(tmp_path: Path, prefect_server: str
         ("make", 1),
         ("total", 0),
         ("total", 1),
+        ("join", 0),
     ]
     made = {step.run_id: step.output.fingerprint for step in record.steps[:2]}
-    for step in record.steps[2:]:
+    for step in record.steps[2:4]:
         (source,) = step.inputs[0].sources
         assert source.run_id in made
         assert source.fingerprint == made[source.run_id] == step.inputs[0].value.fingerprint
         assert [dataset.path for dataset in step.datasets] == [str(folder / "seen.txt")]
         assert step.root_run_id == run.run_id
+    join = record.steps[4]
+    assert {source.run_id for source in join.inputs[0].sources} == set(made), "one of them was made in another process"
+    assert join.run_id in {source.run_id for source in record.flow.result_sources}
     assert not record.flow.capture_errors

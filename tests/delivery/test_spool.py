@@ -84,10 +84,27 @@ def test_the_latest_record_of_each_run_in_order_of_first_acceptance(spool: Spool
     assert spool.records("nobody") == []
 
 
-def of(record: Any) -> Any:
+def test_what_completed_since_the_last_look(spool: Spool) -> None:
+    flow, (first, second, third, *_) = backtest_flow(), backtest_steps()
+    other = first.model_copy(update={"run_id": "other", "root_run_id": "of another flow"})
+    spool.accept(of(other, "COMPLETE"), other)
+    spool.accept(of(flow), flow)
+    assert spool.completed(FLOW_ID, 0) == ([], 0)
+    spool.accept(of(first), first)
+    spool.accept(of(second, "FAIL"), second)
+    spool.accept(of(first, "COMPLETE"), first)
+    found, seen = spool.completed(FLOW_ID, 0)
+    assert found == [first]
+    assert spool.completed(FLOW_ID, seen) == ([], seen)
+    spool.accept(of(third, "COMPLETE"), third)
+    assert spool.completed(FLOW_ID, seen)[0] == [third]
+    assert spool.completed(FLOW_ID, 0)[0] == [first, third]
+
+
+def of(record: Any, kind: Any = "RUNNING") -> Any:
     from lineage_flows.events import Event
 
-    return Event(record.run_id, record.root_run_id, "RUNNING", "2026-01-30T21:30:00.000000Z", b"{}")
+    return Event(record.run_id, record.root_run_id, kind, "2026-01-30T21:30:00.000000Z", b"{}")
 
 
 def test_a_record_with_texts_that_are_not_unicode_and_numbers_that_are_not_json(spool: Spool) -> None:
