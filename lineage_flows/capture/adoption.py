@@ -5,7 +5,7 @@ Knows Prefect's flow run context; the flow's own process writes the run record, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lineage_flows.capture import facts
 from lineage_flows.capture.code import function_ref
@@ -54,11 +54,11 @@ def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
     return flow
 
 
-def is_scattered(engine: Any) -> bool:
+def is_scattered(runner: object) -> bool:
     """Whether a flow's tasks may run in other processes: whether its task runner is any but the thread pool."""
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    return not isinstance(engine.flow.task_runner, ThreadPoolTaskRunner)
+    return not isinstance(runner, ThreadPoolTaskRunner)
 
 
 def remember_parameters(session: Session, flow: LiveFlow) -> None:

@@ -155,7 +155,7 @@ class FlowRecorder:
             ),
             parent=parent,
         )
-        flow.root.scattered = flow.root.scattered or is_scattered(engine)
+        flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
         remember_parameters(self._session, flow)
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
