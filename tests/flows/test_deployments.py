@@ -81,6 +81,12 @@ class Desk:
     def state(self, run_id: str) -> str:
         return str(self.get(f"flow_runs/{run_id}")["state"]["name"])
 
+    def why(self, run_id: str) -> str:
+        """A run's state with its message, and its log."""
+        state = self.get(f"flow_runs/{run_id}")["state"]
+        logs = self.post("logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}})
+        return "\n".join([f"{state['name']}: {state['message']}", *(entry["message"] for entry in logs)])
+
 
 @pytest.fixture(scope="module")
 def desk(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Desk:
@@ -127,7 +133,8 @@ def test_a_worker_runs_each_and_the_replay_is_identical(desk, tmp_path):
 
     replay, housekeeping = desk.order("replay", run=original), desk.order("housekeeping")
     said = desk.worker()
-    assert (desk.state(replay), desk.state(housekeeping)) == ("Completed", "Completed"), said
+    for run in (replay, housekeeping):
+        assert desk.state(run) == "Completed", f"{desk.why(run)}\n{said}"
     (replayed,) = [run for run in desk.lineage("runs") if run["replay_of"] == original]
     assert (replayed["kind"], replayed["verdict"]) == ("replay", "identical")
     assert not prices.exists(), "a replay writes nothing where the original did"
