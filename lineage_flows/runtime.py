@@ -56,6 +56,7 @@ class Runtime:
             open_store(settings.blobs_url),
             interceptor=interceptor,
             on_finish=self._finished,
+            on_enter=self.courier,
             on_leave=self.flush,
         )
 
@@ -100,9 +101,7 @@ class Runtime:
 
     def flush(self) -> bool:
         """Wait until the graph has everything accepted so far, at most ``flush_seconds``; whether it has."""
-        courier = self.courier()
-        courier.wake()
-        return courier.flush(self.settings.flush_seconds, receivers=("graph",))
+        return self.courier().flush(self.settings.flush_seconds, receivers=("graph",))
 
     def _finished(self, record: RunRecord) -> None:
         if self.settings.ui_artifact:

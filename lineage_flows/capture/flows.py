@@ -164,6 +164,8 @@ class FlowRecorder:
             flow.background = gather(self._session, flow.start, flow_run)
         event = self._session.builder.flow_event("START", flow.start, parent_flow=parent.start if parent else None)
         self._session.sink.accept(event, flow.start)
+        if parent is None and self._session.on_enter is not None:
+            self._session.on_enter()
         return flow
 
     def _record(self, engine: Any, state: State[Any], level: Level, parent: LiveFlow | None) -> FlowRecord:

@@ -36,6 +36,7 @@ class Session:
         store: where contents and run records go.
         interceptor: the replay's side; None in ordinary runs.
         on_finish: called with the run record of each root flow run, after its terminal event was accepted.
+        on_enter: called when a root flow run has begun, after its first event was accepted.
         on_leave: called when a root flow run has left the engine; may block for a bounded time (delivery is flushed here).
     """
 
@@ -47,6 +48,7 @@ class Session:
         *,
         interceptor: Interceptor | None = None,
         on_finish: Callable[[RunRecord], None] | None = None,
+        on_enter: Callable[[], object] | None = None,
         on_leave: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
@@ -54,6 +56,7 @@ class Session:
         self.store = store
         self.interceptor = interceptor
         self.on_finish = on_finish
+        self.on_enter = on_enter
         self.on_leave = on_leave
         self.boundary = Boundary(strict=settings.strict)
         self.builder = EventBuilder(settings.namespace, sink.record)

@@ -26,10 +26,10 @@ LONGEST_DELAY = 30.0
 GIVE_UP_AFTER = 3
 """Failures in a row after which ``flush`` no longer waits for a receiver."""
 
-_LINGER = 0.2
-"""Seconds from being woken to delivering: events come in bunches, and a batch costs little more than one of them."""
-_FIRST_IDLE, _LONGEST_IDLE = 0.25, 2.0
-"""Seconds between looks into the spool when nobody wakes the courier, as other processes do not."""
+PERIOD = 2.0
+"""Seconds between looks into the spool. A flow that were followed event by event would share its processor with the courier all
+the time, and a batch of one costs ten times its share of a large one; ``flush`` does not wait for the next look.
+"""
 _BUSY, _HURRIED_BUSY = 0.25, 0.02
 _STOPPING_SECONDS = 1.0
 _GLANCE = 0.05
@@ -80,11 +80,6 @@ class Courier:
         """Start the threads that are not running. They are daemons: a process that must end does not wait for a receiver."""
         for carrier in self._carriers:
             carrier.start()
-
-    def wake(self) -> None:
-        """Say that there is something to deliver, soon. Costs next to nothing, so that it can be called for each event."""
-        for carrier in self._carriers:
-            carrier.wake()
 
     def flush(self, timeout: float, receivers: Iterable[str] | None = None) -> bool:
         """Wait until the named receivers (by default all) have everything that was accepted before this call.
@@ -186,7 +181,7 @@ def _report(spool: Spool, route: Route, last: int) -> ReceiverReport:
 
 
 class _Carrier:
-    """The thread of a route: tries when something may be waiting, and pauses longer and longer when that is in vain."""
+    """The thread of a route: looks now and then and when someone hurries, and pauses longer and longer while the receiver fails."""
 
     def __init__(self, spool: Spool, receiver: Receiver, home: Path, *, retry_parked: bool = False) -> None:
         self.route = Route(spool, receiver, home, on_progress=self._progress)
@@ -198,11 +193,11 @@ class _Carrier:
         self._condition = threading.Condition()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._woken = False
+        self._called = False
+        """Whether someone hurried since the last look."""
         self._hurried = 0
         self.tried = False
         """Whether it was tried since someone hurried."""
-        self._pause = 0.0
 
     @property
     def given_up(self) -> bool:
@@ -219,18 +214,11 @@ class _Carrier:
             self._thread = threading.Thread(target=self._run, args=(self._stopping,), name=name, daemon=True)
             self._thread.start()
 
-    def wake(self) -> None:
-        if not self._woken:
-            with self._condition:
-                self._woken = True
-                self._condition.notify_all()
-
     def hurry(self) -> None:
         with self._condition:
             self._hurried += 1
             self.tried = False
-            self._pause = 0.0
-            self._woken = True
+            self._called = True
             self._condition.notify_all()
 
     def take_time(self) -> None:
@@ -275,34 +263,29 @@ class _Carrier:
     def _run(self, stopping: threading.Event) -> None:
         if self._retry_parked:
             self.route.retry_parked(stopping)
+        self._sleep(PERIOD, stopping)
         while not stopping.is_set():
-            self._woken = False  # before looking: what is accepted from here on wakes again
+            self._called = False  # before looking: who hurries from here on has accepted something that may not be seen
             outcome = self.route.attempt(stopping)
-            self._sleep(outcome, stopping)
+            self._looked(outcome, stopping)
         self.route.close()
 
-    def _sleep(self, outcome: Outcome, stopping: threading.Event) -> None:
+    def _looked(self, outcome: Outcome, stopping: threading.Event) -> None:
         with self._condition:
             self.tried = True
-            self._pause = self._next_pause(outcome)
             self._condition.notify_all()
-            # While a receiver fails, only someone who hurries (and has reset the pause) is a reason to try sooner.
-            failing = outcome == "failed"
-            self._condition.wait_for(
-                lambda: stopping.is_set() or self._pause == 0.0 or (self._woken and not failing), self._pause
-            )
-            if self._woken and not failing and not self._hurried:
-                self._pause = _FIRST_IDLE
-                self._condition.wait_for(lambda: stopping.is_set() or self._hurried > 0, _LINGER)
+            self._sleep(self._pause(outcome), stopping)
 
-    def _next_pause(self, outcome: Outcome) -> float:
+    def _sleep(self, seconds: float, stopping: threading.Event) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: stopping.is_set() or self._called, seconds)
+
+    def _pause(self, outcome: Outcome) -> float:
         if outcome == "failed":
             return min(FIRST_DELAY * 2.0 ** min(self.route.failures - 1, 16), LONGEST_DELAY)
         if outcome == "busy":
             return _HURRIED_BUSY if self._hurried else _BUSY
-        if outcome == "delivered":
-            return _FIRST_IDLE
-        return min(max(self._pause * 2, _FIRST_IDLE), _LONGEST_IDLE)
+        return PERIOD
 
     def _progress(self) -> None:
         with self._condition:

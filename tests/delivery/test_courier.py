@@ -37,7 +37,7 @@ def spool(tmp_path: Path) -> Any:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(courier_module, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(courier_module, "_LINGER", 0.01)
+    monkeypatch.setattr(courier_module, "PERIOD", 0.02)
 
 
 def accept(spool: Spool, count: int, runs: int = 1) -> list[tuple[int, int]]:
@@ -92,15 +92,14 @@ def test_everything_arrives_once_and_in_order(spool: Spool) -> None:
 def test_it_goes_on_by_itself_while_events_come_in(spool: Spool) -> None:
     arrived = threading.Event()
     receiver = Collector(refuse=lambda events: arrived.set() if name_of(events[-1])[1] == 49 else None)
-    with Running(spool, [receiver]) as courier:
+    with Running(spool, [receiver]):
         for number in range(50):
             spool.accept(event(number))
-            courier.wake()
         assert arrived.wait(LONG)
     assert receiver.got == [(0, number) for number in range(50)]
 
 
-def test_what_another_process_accepted_is_found_without_being_woken(spool: Spool) -> None:
+def test_what_another_process_accepted_is_found(spool: Spool) -> None:
     arrived = threading.Event()
     with Running(spool, [Collector(refuse=lambda _: arrived.set())]):
         other = Spool(spool.path)
@@ -198,13 +197,13 @@ def test_the_pauses_between_tries_grow_to_half_a_minute(spool: Spool, monkeypatc
     pauses = []
     for failures in range(1, 12):
         carrier.route.failures = failures
-        pauses.append(carrier._next_pause("failed"))
+        pauses.append(carrier._pause("failed"))
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0, 30.0]
     carrier.route.failures = 10_000
-    assert carrier._next_pause("failed") == 30.0
+    assert carrier._pause("failed") == 30.0
 
 
-def test_being_woken_does_not_shorten_the_pause_of_a_receiver_that_fails(
+def test_what_is_accepted_does_not_shorten_the_pause_of_a_receiver_that_fails(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(courier_module, "FIRST_DELAY", 30.0)
@@ -220,7 +219,6 @@ def test_being_woken_does_not_shorten_the_pause_of_a_receiver_that_fails(
         assert failed.wait(LONG)
         for number in range(100):
             spool.accept(event(number))
-            courier.wake()
         assert courier.flush(LONG, receivers=("beside",))
         assert receiver.tries == 1
 
