@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from lineage_flows.content import rules  # noqa: F401 - loads them
 from lineage_flows.content.guard import attempt, say
@@ -15,8 +15,8 @@ from lineage_flows.content.hashing import fingerprint_of
 from lineage_flows.content.models import is_model
 from lineage_flows.content.naming import comes_from, shown_name
 from lineage_flows.content.records import fields_of, look_at_record
-from lineage_flows.content.registry import SECRET_TOKEN, Look, find_look
-from lineage_flows.content.scalars import strip_text
+from lineage_flows.content.registry import LEAVES, SECRET_TOKEN, Look, find_look
+from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Strength, Walk
 from lineage_flows.records import ArtifactKind, Part, ValueRef
 
@@ -27,6 +27,8 @@ DEEPEST_PART = 3
 
 _MOST_SEEN = 4096
 """Parts looked at, trivial ones included, before a long container is left."""
+
+_PLAIN: Final[dict[type, str]] = {cls: shown_name(cls) for cls in (type(None), bool, int, float, str)}
 
 _FIGURES = {("plotly", "BaseFigure"), ("PIL", "Image")}
 _UNNAMEABLE = "object"
@@ -57,6 +59,8 @@ def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
     Returns:
         The description, without a blob; ``note`` says why there is no fingerprint, or what else could not be seen.
     """
+    if type(value) in _PLAIN and not (strip and type(value) is str):
+        return _plain(value)
     walk = Walk(strip)
     token, error = attempt(walk.token, value)
     shown, name_error = attempt(shown_name, type(value))
@@ -84,6 +88,15 @@ def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
         note="; ".join(notes) or None,
     )
     return made or ValueRef(fingerprint=known, type=_UNNAMEABLE, rule=rule, note="its type and look cannot be written")
+
+
+def _plain(value: object) -> ValueRef:
+    """``describe`` of a value that runs no foreign code and has no parts: most of what goes into small steps."""
+    cls = type(value)
+    look = look_at_scalar(value)
+    return ValueRef(
+        fingerprint=fingerprint_of(LEAVES[cls](value)), type=_PLAIN[cls], size=look.size, preview=look.preview
+    )
 
 
 def _look(value: object) -> Look:

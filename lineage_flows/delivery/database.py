@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,13 @@ class Database:
         with self._writing.lock:
             self._connection(self._writing)
 
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> AbstractContextManager[sqlite3.Connection]:
         """A transaction: all of it is kept, or nothing.
 
         Raises:
             DeliveryError: it could not be kept.
         """
-        with self._used(self._writing, "written") as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
+        return self._used(self._writing, "written", transaction=True)
 
     def read(self, query: str, parameters: tuple[object, ...] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query.
@@ -141,13 +137,18 @@ class Database:
         return self.path.with_name(self.path.name + "-wal")
 
     @contextmanager
-    def _used(self, channel: _Channel, verb: str) -> Iterator[sqlite3.Connection]:
+    def _used(self, channel: _Channel, verb: str, *, transaction: bool = False) -> Iterator[sqlite3.Connection]:
         """A connection for the caller alone. After a fault it is given up, so that none is ever left inside a transaction."""
         with channel.lock:
             if self._closed:
                 raise DeliveryError(f"{self.path} cannot be {verb}", why="it was closed")
             try:
-                yield self._connection(channel)
+                connection = self._connection(channel)
+                if transaction:
+                    connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                if transaction:
+                    connection.execute("COMMIT")
             except sqlite3.Error as error:
                 channel.drop()
                 raise DeliveryError(f"{self.path} cannot be {verb}", why=_why(error), fix=_fix(error)) from error

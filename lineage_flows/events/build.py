@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from uuid import UUID
 
 from lineage_flows.errors import EventError
@@ -194,6 +195,7 @@ def _time_of(kind: EventKind, record: StepRecord | FlowRecord) -> str | None:
     return record.started if kind == "START" else record.ended
 
 
+@lru_cache(maxsize=1024)  # of a root run, the same id goes into every event
 def _canonical(run_id: str) -> str:
     try:
         return str(UUID(run_id))

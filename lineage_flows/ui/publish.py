@@ -5,8 +5,10 @@ Knows Prefect's client; must not know what the page says, nor delay or fail the 
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import re
+import ssl
 import threading
 import unicodedata
 from hashlib import sha256
@@ -114,11 +116,23 @@ def _wait(posting: threading.Thread, outcome: _Outcome) -> None:
 
 
 def _request(record: RunRecord) -> None:
-    from prefect.client.orchestration import get_client
+    import httpx
+    from prefect.settings import PREFECT_API_URL
 
     artifact = _artifact(record)
+    if (PREFECT_API_URL.value() or "").startswith("http://"):
+        # Loading the certificates that nothing is checked against costs more than all else here.
+        with contextlib.suppress(httpx.ConnectError):  # with none, a redirection to https is refused
+            _send(artifact, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+            return
+    _send(artifact)
+
+
+def _send(artifact: dict[str, str], **settings: object) -> None:
+    from prefect.client.orchestration import get_client
+
     # Other settings than those of the flow's own client give a client of our own, which nobody closes under our hands.
-    with get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT}) as client:
+    with get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT, **settings}) as client:
         client.request("POST", "/artifacts/", json=artifact)
 
 

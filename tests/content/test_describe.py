@@ -9,6 +9,7 @@ import itertools
 import json
 import pathlib
 import socket
+import sys
 import threading
 import weakref
 
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineage_flows.content import describe, fingerprint
 from tests.content.corpus import Account, Plain, Point, Side, Trade
@@ -405,3 +408,15 @@ def test_many_threads_agree():
     for thread in threads:
         thread.join()
     assert results == [expected] * 4
+
+
+@given(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.just(2**20_000), st.just("\ud800"))
+)
+@pytest.mark.parametrize("strip", ["", "/a/b"])
+def test_the_short_way_of_plain_values_says_what_the_long_way_says(strip, value):
+    long_way = sys.modules["lineage_flows.content.describe"]
+    short = describe(value, strip=strip)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_way, "_PLAIN", {})
+        assert describe(value, strip=strip) == short

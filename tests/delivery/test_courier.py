@@ -462,7 +462,10 @@ def test_a_home_for_the_lock_that_cannot_be_made(tmp_path: Path) -> None:
         pass
 
 
-def test_a_forked_child_s_courier_delivers_what_the_child_accepts(spool: Spool) -> None:
+def test_a_forked_child_s_courier_delivers_what_the_child_accepts(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier_module, "PERIOD", LONG)  # the parent's would bring it just as well
     receiver = Collector()
     accept(spool, 3)
     courier = Courier(spool, [receiver], spool.path.parent)
