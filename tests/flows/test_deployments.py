@@ -140,7 +140,7 @@ def test_a_worker_runs_each_and_the_replay_is_identical(desk, tmp_path):
     assert not prices.exists(), "a replay writes nothing where the original did"
 
 
-def test_a_scheduled_run_is_captured_with_its_deployment_and_nominal_time(desk, tmp_path):
+def test_a_scheduled_run_is_captured_with_its_deployment_and_nominal_time_and_replays(desk, tmp_path):
     deployment = desk.deployment("backtest")
     files = {"prices": str(tmp_path / "prices.parquet"), "figure": str(tmp_path / "equity.png")}
     schedule = {"schedule": {"interval": 20}, "active": True, "parameters": files}
@@ -158,6 +158,10 @@ def test_a_scheduled_run_is_captured_with_its_deployment_and_nominal_time(desk, 
     flow = desk.lineage("show", due["id"])["record"]["flow"]
     assert flow["deployment"]["id"] == deployment["id"]
     assert flow["nominal_start"][:19] == due["expected_start_time"][:19]
+
+    for file in files.values():
+        Path(file).unlink()
+    assert desk.lineage("replay", due["id"])["verdict"] == "identical"
 
 
 def _scheduled(desk: Desk, deployment_id: str, state: str, *, wait: float = 0.0) -> list[dict[str, Any]]:
