@@ -88,7 +88,7 @@ FLOW = dedent(
 
 
     if __name__ == "__main__":
-        print(pipeline(str(HERE / "prices.csv")))
+        print(pipeline(str(HERE.parent / "desk" / "prices.csv")))
     """
 )
 
@@ -122,7 +122,10 @@ def write_project(folder: Path) -> None:
     (folder / "helpers.py").write_text(HELPERS)
     (folder / "bias.txt").write_text("0.25")
     rows = "\n".join(f"2024-01-{day:02d},{100 + day * day % 17}" for day in range(1, 32))
-    (folder / "prices.csv").write_text(f"day,close\n{rows}\n")
+    # Outside of the folder: what is kept of the folder as code must not stand in for what is kept as data.
+    desk = folder.parent / "desk"
+    desk.mkdir()
+    (desk / "prices.csv").write_text(f"day,close\n{rows}\n")
 
 
 @pytest.fixture
@@ -142,6 +145,7 @@ def test_a_flow_is_replayed_from_the_home_alone(captured, tmp_path, prefect_serv
     assert [(r["flow"], r["state"], r["kind"], r["replay_of"]) for r in runs] == [("unseen", "Completed", "run", None)]
     run_id = runs[0]["run_id"]
     shutil.rmtree(folder)
+    shutil.rmtree(folder.parent / "desk")
 
     code, answer = cli(tmp_path, home, prefect_server, "replay", run_id[:8])
     assert (code, answer["verdict"]) == (0, "identical"), json.dumps(answer, indent=1)
@@ -191,7 +195,7 @@ def test_lineage_reaches_from_the_metrics_to_files_and_code(captured, tmp_path, 
     code, answer = cli(tmp_path, home, prefect_server, "upstream", runs[0]["run_id"])
     assert code == 0
     text = json.dumps(answer)
-    for needle in (f"file://{folder}/prices.csv", f"file://{folder}/bias.txt", "SourceTree", "Environment", "Model"):
+    for needle in (f"file://{folder.parent}/desk/prices.csv", f"file://{folder}/bias.txt", "SourceTree", "Environment", "Model"):
         assert needle in text
-    code, answer = cli(tmp_path, home, prefect_server, "downstream", f"file://{folder}/prices.csv")
+    code, answer = cli(tmp_path, home, prefect_server, "downstream", f"file://{folder.parent}/desk/prices.csv")
     assert "Model" in json.dumps(answer)
