@@ -88,7 +88,10 @@ class Rules:
     def made_by(self, artifact: str, makers: Iterable[str]) -> Place:
         """The place of an artifact as these of its makers made it."""
         chosen = sorted(makers)
-        if len(chosen) == len(self._origins.makers(artifact)):
+        entity = self.view.entity(artifact)
+        # Downwards a file may have readers that were there before its makers; a value is there only once it was made.
+        everywhere = self.direction == "up" or value_name(entity.source_uri) is not None
+        if everywhere and len(chosen) == len(self._origins.makers(artifact)):
             return Place(artifact)
         return Place(artifact, "by", " ".join(chosen))
 
@@ -125,7 +128,7 @@ class Rules:
         taken = self._fresh(place, "taken", self._bodies.taken(place.arn)) if through_body else ()
         edges = (edge for edge in self.view.into(place.arn) if edge.association_type == "ContributedTo")
         for edge in (*taken, *(edge for edge in edges if self._took(place, edge))):
-            yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge.source_arn, place.arn)))
+            yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge)))
         if place.way != "parameter":
             yield from self._inherited(place.arn)
         if through_body:
@@ -162,7 +165,7 @@ class Rules:
             action = edge.destination_arn
             if edge.association_type != "ContributedTo":
                 continue
-            if place.way == "by" and makers.isdisjoint(self._origins.of(artifact.arn, action)):
+            if place.way == "by" and makers.isdisjoint(self._origins.of(edge)):
                 continue
             if self._bodies.is_code(artifact.arn) and self.view.entity(action).type in FLOW_TYPES:
                 yield hop(edge, Place(action, "code"))
