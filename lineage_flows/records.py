@@ -100,7 +100,8 @@ class DatasetRef(Frozen):
     """Data outside the flow that a run read or wrote.
 
     ``path`` is absolute, as the code named it; for a replay, ``uri`` and ``path`` are those of the original run. ``order`` counts
-    touches within the process, so that the first touch of a path can be told from later ones.
+    touches within the process, so that the first touch of a path can be told from later ones. ``touched`` is the first moment at
+    which it was read, or the last at which it may have been written; None when that is not known.
     """
 
     namespace: str
@@ -113,6 +114,7 @@ class DatasetRef(Frozen):
     blob: BlobRef | None = None
     via: tuple[str, ...] = ()
     order: int = 0
+    touched: str | None = None
     note: str | None = None
 
 
@@ -366,10 +368,7 @@ class RunRecord(Frozen):
 
 
 def value_uri(namespace: str, what: Literal["task-run", "flow-run"], run_id: str, part: str) -> str:
-    """URI of a value in memory, which belongs to the run that gave it out.
-
-    ``part`` is ``result`` or ``parameter/NAME``.
-    """
+    """URI of a value in memory, by the run that gave it out; ``part`` is ``result`` or ``parameter/NAME``."""
     return f"prefect://{namespace}/{what}/{run_id}/{part}"
 
 

@@ -13,6 +13,7 @@ import itertools
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ from lineage_flows.capture import prefect_places, snapshot_gate
 from lineage_flows.capture.active import Activation, Active, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, restore_content, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
-from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable, to_uri
+from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable
+from lineage_flows.capture.touches import Read, Touched, Write, dataset, last_written
 from lineage_flows.errors import ContentError
 
 if TYPE_CHECKING:
@@ -50,37 +52,7 @@ _MOST_NOTES = 200
 _active: Active[FileLog] = Active("lineage_flows_files")
 _order = itertools.count(1)
 _module_reads = ModuleReads()
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What a run touched, in order.
-
-    ``unrestorable`` names what it read that a replay cannot serve again; ``errors`` what went wrong in recording.
-    """
-
-    datasets: tuple[DatasetRef, ...] = ()
-    unrestorable: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-
-
 _NOTHING = Touched()
-
-
-@dataclass(slots=True)
-class _Read:
-    order: int
-    path: str
-    content: Content
-    via: list[str]
-
-
-@dataclass(slots=True)
-class _Write:
-    order: int
-    before: Signature | None
-    via: list[str]
-    folders: bool
 
 
 @dataclass(slots=True)
@@ -132,9 +104,9 @@ class FileLog:
         self._original_path = original_path
         self._keep_written = keep_written
         self._lock = threading.Lock()
-        self._reads: dict[tuple[str, str | None], _Read] = {}
-        self._last: dict[str, tuple[Signature, _Read]] = {}
-        self._writes: dict[str, _Write] = {}
+        self._reads: dict[tuple[str, str | None], Read] = {}
+        self._last: dict[str, tuple[Signature, Read]] = {}
+        self._writes: dict[str, Write] = {}
         self._removed: set[str] = set()
         self._covered: list[str] = []
         self._unrestorable: dict[str, None] = {}
@@ -174,8 +146,10 @@ class FileLog:
             self._removed.discard(name)
             pending = self._writes.get(name)
             if pending is None:
-                self._writes[name] = _Write(next(_order), before, [via], folders)
-            elif via not in pending.via:
+                self._writes[name] = Write(next(_order), time.time_ns(), before, [via], folders)
+                return
+            pending.moment = time.time_ns()
+            if via not in pending.via:
                 pending.via.append(via)
 
     def rename(self, source: str, target: str, via: str) -> None:
@@ -221,8 +195,11 @@ class FileLog:
                 self._errors.append(f"{doing}: {type(error).__name__}: {error}")
 
     @contextmanager
-    def covering(self, paths: Iterable[str]) -> Iterator[None]:
-        """What is opened at or below these paths has been told already: a library's own opening of them does not count again."""
+    def covering(self, paths: Iterable[str], written: Iterable[str] = ()) -> Iterator[None]:
+        """What is opened at or below these paths has been told already: a library's own opening of them does not count again.
+
+        Those in ``written`` are being written until the block ends.
+        """
         names = [name for path in paths if (name := absolute(path)) is not None]
         with self._lock:
             self._covered.extend(names)
@@ -232,6 +209,9 @@ class FileLog:
             with self._lock:
                 for name in names:
                     self._covered.remove(name)
+                for path in written:
+                    if (write := self._writes.get(absolute(path) or "")) is not None:
+                        write.moment = time.time_ns()
 
     # ---------------------------------------------------------------------------------------------------- the result
 
@@ -250,13 +230,14 @@ class FileLog:
             ]
         with self._lock:
             read = [
-                self._ref(entry.path, "read", entry.content, entry.via, entry.order) for entry in self._reads.values()
+                dataset(entry, entry.path, entry.content, entry.moment, self._original_path)
+                for entry in self._reads.values()
             ]
             datasets = sorted([*read, *written], key=lambda ref: ref.order)
             self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(self._errors))
             return self._touched
 
-    def _written(self, name: str, write: _Write, removed: set[str]) -> DatasetRef | None:
+    def _written(self, name: str, write: Write, removed: set[str]) -> DatasetRef | None:
         try:
             status = os.stat(name)
         except OSError:
@@ -272,16 +253,16 @@ class FileLog:
             content = take(name, status, store=store, size_cap=self._size_cap, cache=_config.cache)
         except OSError as error:
             content = Content(None, None, problem=f"not fingerprinted: {error}")
-        return self._ref(name, "write", content, write.via, write.order)
+        return dataset(write, name, content, last_written(write, status.st_mtime_ns), self._original_path)
 
-    def _missing(self, name: str, write: _Write, removed: set[str]) -> DatasetRef | None:
+    def _missing(self, name: str, write: Write, removed: set[str]) -> DatasetRef | None:
         """What to say of a file that was opened for writing and is not there at the end."""
         if _below_any(name, removed):
             return None  # a temporary file
         if write.before is None and not os.access(os.path.dirname(name), os.W_OK):
             return None  # it could not be opened
         gone = Content(None, None, problem="not fingerprinted: it was gone when the run ended")
-        return self._ref(name, "write", gone, write.via, write.order)
+        return dataset(write, name, gone, write.moment, self._original_path)
 
     # ------------------------------------------------------------------------------------------------------- helpers
 
@@ -310,17 +291,17 @@ class FileLog:
                 if via not in last[1].via:
                     last[1].via.append(via)
                 return
-            order = next(_order)
+            order, moment = next(_order), time.time_ns()
         content = take(path, status, store=self._store, size_cap=self._size_cap, cache=_config.cache)
-        self._add(name, seen, content, via, order)
+        self._add(seen, Read(order, moment, name, content, [via]))
 
-    def _add(self, name: str, seen: Signature, content: Content, via: str, order: int) -> None:
+    def _add(self, seen: Signature, read: Read) -> None:
+        name, content = read.path, read.content
         if content.problem is not None:
             self.cannot_restore(f"{printable(name)}: {content.problem}")
         with self._lock:
-            entry = self._reads.setdefault((name, content.fingerprint), _Read(order, name, content, []))
-            if via not in entry.via:
-                entry.via.append(via)
+            entry = self._reads.setdefault((name, content.fingerprint), read)
+            entry.via.extend(via for via in read.via if via not in entry.via)
             self._last[name] = (seen, entry)
 
     def adopt(self, path: str, seen: Signature) -> None:
@@ -335,25 +316,8 @@ class FileLog:
             problem = "changed between the import of the flow's module and the run"
         except OSError:
             problem = "gone between the import of the flow's module and the run"
-        self._add(path, seen, Content(None, None, problem=problem), "import", next(_order))
-
-    def _ref(self, name: str, direction: str, content: Content, via: list[str], order: int) -> DatasetRef:
-        from lineage_flows.records import DatasetRef  # this module is loaded while Prefect starts
-
-        named = name if self._original_path is None else self._original_path(name)
-        return DatasetRef(
-            namespace="file",
-            name=printable(named),
-            uri=to_uri(named),
-            path=printable(named),
-            direction="read" if direction == "read" else "write",
-            fingerprint=content.fingerprint,
-            size=content.size,
-            blob=content.blob,
-            via=tuple(via),
-            order=order,
-            note=content.problem,
-        )
+        lost = Content(None, None, problem=problem)
+        self._add(seen, Read(next(_order), time.time_ns(), path, lost, ["import"]))
 
 
 def activate(log: FileLog | None) -> Activation[FileLog] | nullcontext[None]:

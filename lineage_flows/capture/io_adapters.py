@@ -232,17 +232,18 @@ def _call(original: Callable[..., Any], adapter: Adapter, args: tuple[Any, ...],
             log.failed(f"recording {adapter.via}", error)
     if log is None:
         return original(*call.values, **call.named)
-    with log.covering(call.seen):
+    with log.covering(call.seen, call.written):
         return original(*call.values, **call.named)
 
 
 class _Call:
-    """One call: its arguments, with redirected paths in place of the user's, and the paths that were seen in them."""
+    """One call: its arguments, with redirected paths in place of the user's, and the paths seen in them."""
 
     def __init__(self, via: str, log: FileLog | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.values = list(args)
         self.named = dict(kwargs)
         self.seen: list[str] = []
+        self.written: list[str] = []
         self._via = via
         self._log = log
 
@@ -273,6 +274,8 @@ class _Call:
             return item
         opened = path if _redirect is None else _redirect(path, writes)
         self.seen.append(opened)
+        if writes:
+            self.written.append(opened)
         if self._log is not None:
             with unobserved():
                 if reads:

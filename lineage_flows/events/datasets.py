@@ -13,7 +13,7 @@ from typing import Literal
 from lineage_flows.events import values
 from lineage_flows.events.facets import Facet, Facets
 from lineage_flows.events.jobs import Jobs
-from lineage_flows.events.text import masked, without_credentials
+from lineage_flows.events.text import masked, utc, without_credentials
 from lineage_flows.records import (
     ArtifactKind,
     DatasetRef,
@@ -153,6 +153,7 @@ class Datasets:
             size=item.size,
             knownBy=[],
             via=list(item.via) or None,
+            touched=None if item.touched is None else utc(item.touched),
             note=None if item.note is None else masked(item.note),
         )
 

@@ -6,7 +6,10 @@ kept: a flow run may have thousands of steps, and each of them asks.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from lineage_flows.graph.identity import value_name
 from lineage_flows.graph.model import Action, Artifact, Association
@@ -26,14 +29,23 @@ RESULT = "result"
 """The name under which a flow run takes in what its result was made from."""
 
 _NEVER = "\U0010ffff"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """Values in the order of the moments from which, or up to which, they count; ``moments`` and ``values`` go together."""
+class Timed(Generic[_T]):
+    """Things in the order of the moments from which, or up to which, they count; ``moments`` and ``values`` go together."""
 
     moments: tuple[str, ...]
-    values: tuple[str, ...]
+    values: tuple[_T, ...]
+
+    def until(self, moment: str) -> int:
+        """How many count from this moment or an earlier one; all of them when the moment is empty: not known."""
+        return bisect_right(self.moments, moment) if moment else len(self.moments)
+
+    def since(self, moment: str) -> int:
+        """How many count only up to an earlier moment than this."""
+        return bisect_left(self.moments, moment)
 
 
 class Bodies:
@@ -43,8 +55,10 @@ class Bodies:
         self._view = view
         self._parameters: dict[str, frozenset[str]] = {}
         self._passed: dict[str, frozenset[str]] = {}
-        self._given_out: dict[str, Timed] = {}
-        self._unexplained: dict[str, Timed] = {}
+        self._given_out: dict[str, Timed[str]] = {}
+        self._unexplained: dict[str, Timed[str]] = {}
+        self._taken: dict[str, Timed[Association]] = {}
+        self._made: dict[str, Timed[Association]] = {}
 
     def is_body(self, arn: str) -> bool:
         """Whether an action has a body: a flow run, or a step that called others."""
@@ -74,6 +88,13 @@ class Bodies:
         return [arn for arn in self._view.containers(action) if isinstance(self._view.entity(arn), Action)]
 
     # Inputs
+
+    def taken(self, body: str) -> Timed[Association]:
+        """The inputs a body could use, each from the moment it was read (empty, before anything: not known, or from the start)."""
+        if body not in self._taken:
+            edges = (edge for edge in self._view.into(body) if edge.association_type == "ContributedTo")
+            self._taken[body] = _timed((edge.moment, edge.source_arn, edge) for edge in edges if self.takes(body, edge))
+        return self._taken[body]
 
     def takes(self, body: str, edge: Association) -> bool:
         """Whether a body could use an input for anything: a file it read, its code, a parameter it was called with.
@@ -116,7 +137,7 @@ class Bodies:
 
     # Between its members
 
-    def given_out(self, body: str) -> Timed:
+    def given_out(self, body: str) -> Timed[str]:
         """The values its members gave out, each from the moment it could be used (empty, before anything: not known)."""
         if body not in self._given_out:
             found = []
@@ -124,11 +145,11 @@ class Bodies:
                 for edge in self._view.out_of(member):
                     named = value_name(self._view.entity(edge.destination_arn).source_uri)
                     if named is not None and named.kind == "result":
-                        found.append((self.ended(member), edge.destination_arn))
+                        found.append((self.ended(member), edge.destination_arn, edge.destination_arn))
             self._given_out[body] = _timed(found)
         return self._given_out[body]
 
-    def unexplained(self, body: str) -> Timed:
+    def unexplained(self, body: str) -> Timed[str]:
         """The values that went into its members and came from nowhere known, each up to when it was used."""
         if body not in self._unexplained:
             found = []
@@ -138,7 +159,7 @@ class Bodies:
                     if named is None or named.kind == "result" or named.run_id != self._run_id(member):
                         continue
                     if named.kind == "input" or not self.was_passed(member, named.name):
-                        found.append((self.started(member) or _NEVER, edge.source_arn))
+                        found.append((self.started(member) or _NEVER, edge.source_arn, edge.source_arn))
             self._unexplained[body] = _timed(found)
         return self._unexplained[body]
 
@@ -157,12 +178,16 @@ class Bodies:
         edges = ((edge, self._view.entity(edge.destination_arn)) for edge in self._view.out_of(action))
         return [(edge, made) for edge, made in edges if isinstance(made, Artifact) and made.type != RECORD_TYPE]
 
+    def made(self, body: str) -> Timed[Association]:
+        """What a body may have made of all it had at hand by then: each output up to when it was written, its result to the end."""
+        if body not in self._made:
+            edges = (edge for edge, made in self.outputs(body) if not self.exact(body, made))
+            self._made[body] = _timed((edge.moment or _NEVER, edge.destination_arn, edge) for edge in edges)
+        return self._made[body]
+
     def leads_on(self, body: str, after: str) -> bool:
         """Whether anything is known that a body may have made, or passed on, after a moment."""
-        moments = self.unexplained(body).moments
-        return bool(moments and moments[-1] >= after) or any(
-            not self.exact(body, made) for _, made in self.outputs(body)
-        )
+        return any(len(timed.values) > timed.since(after) for timed in (self.unexplained(body), self.made(body)))
 
     # Facts
 
@@ -212,6 +237,8 @@ def all_members(view: View, arn: str) -> list[str]:
     return list(found)
 
 
-def _timed(found: list[tuple[str, str]]) -> Timed:
-    found = sorted(set(found))
-    return Timed(tuple(moment for moment, _ in found), tuple(value for _, value in found))
+def _timed(found: Iterable[tuple[str, str, _T]]) -> Timed[_T]:
+    """Things by moment, then ARN, each pair of these once."""
+    unique = {(moment, arn): thing for moment, arn, thing in found}
+    keys = sorted(unique)
+    return Timed(tuple(moment for moment, _ in keys), tuple(unique[key] for key in keys))

@@ -20,6 +20,7 @@ from lineage_flows.graph.identity import (
 from lineage_flows.graph.incoming import Dataset, Facet, Incoming
 from lineage_flows.graph.keeper import PROPERTY, Claim, Link, run_handle
 from lineage_flows.graph.model import TYPE_LENGTH, Use
+from lineage_flows.graph.properties import time_of
 
 __all__ = ["FOREIGN", "MADE", "SEEN", "artifact_claim", "blob_digest", "dataset_claim", "dataset_links"]
 
@@ -79,7 +80,7 @@ def dataset_links(dataset: Dataset, claim: Claim, run_id: str, event: Incoming) 
     """
     run = run_handle(run_id)
     if dataset.is_output:
-        yield Link(run, claim.arn, "Produced", event.time)
+        yield Link(run, claim.arn, "Produced", event.time, _writes(dataset))
     else:
         yield Link(claim.arn, run, "ContributedTo", event.time, _uses(dataset))
     value = value_name(claim.source_uri)
@@ -135,8 +136,21 @@ def _uses(dataset: Dataset) -> tuple[Use, ...]:
     is_file = own.text("role") == "data"
     known_by = tuple(sorted({*own.texts("knownBy"), *own.texts("via")}))
     if is_file:
-        return (Use.model_construct(name="", part="", known_by=known_by),) if known_by else ()
-    return (Use.model_construct(name=own.text("name") or "", part=own.text("part") or "", known_by=known_by),)
+        touched = time_of(own, "touched")
+        return (_use("", "", known_by, touched),) if known_by or touched else ()
+    return (_use(own.text("name") or "", own.text("part") or "", known_by),)
+
+
+def _writes(dataset: Dataset) -> tuple[Use, ...]:
+    """When a file was written; nothing else is said of how something came out of a run."""
+    own = dataset.facet(OWN_FACET)
+    touched = time_of(own, "touched") if own is not None and own.text("role") == "data" else None
+    return (_use("", "", (), touched),) if touched else ()
+
+
+def _use(name: str, part: str, known_by: tuple[str, ...], touched: str | None = None) -> Use:
+    """A use whose fields were checked already."""
+    return Use.model_construct(name=name, part=part, known_by=known_by, touched=touched)
 
 
 def _own_properties(own: Facet) -> dict[str, str | None]:

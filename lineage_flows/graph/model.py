@@ -192,18 +192,20 @@ Entity = Artifact | Action | Context
 
 
 class Use(_Frozen):
-    """How an artifact went into an action.
+    """How an artifact went into an action, or that a file came out of it.
 
     Attributes:
         name: the parameter that took it; for a flow run also ``result``; empty when it was not passed but read.
         part: where in the artifact the passed value lies (``/train``); empty for the whole.
         known_by: how the link is known: ``prefect`` (its own tracking), ``content`` (equal fingerprints); of a file, what read
             it (``open``, ``pandas.read_csv``). Sorted.
+        touched: of a file, when it was first read, or last written; None when that is not known.
     """
 
     name: str = ""
     part: str = ""
     known_by: tuple[str, ...] = ()
+    touched: str | None = None
 
 
 class Association(_Frozen):
@@ -218,3 +220,9 @@ class Association(_Frozen):
     association_type: AssociationType
     uses: tuple[Use, ...] = ()
     created_at: str
+
+    @property
+    def moment(self) -> str:
+        """When its file was first read, or last written; empty when that is not known, and of what is no file."""
+        moments = {use.touched or "" for use in self.uses}
+        return moments.pop() if len(moments) == 1 else ""

@@ -23,19 +23,23 @@ class Origins:
         """The edges from every action that produced an artifact."""
         return [edge for edge in self._view.into(artifact) if edge.association_type == "Produced"]
 
-    def of(self, artifact: str, reader: str) -> list[str]:
-        """The actions that an artifact came from when a reader took it in.
+    def of(self, taken: Association) -> list[str]:
+        """The actions that an artifact came from when a reader took it in; none when all that are known wrote it later.
 
         Writers in the reader's own run come first; then, replays aside (they write elsewhere, and only what was there before), the
-        last one that began before the reader ended. An artifact without a fingerprint (a table that is added to) comes from all
-        that began before.
+        last one that began before the reader read it, or ended. An artifact without a fingerprint (a table that is added to) comes
+        from all that began before.
+
+        Args:
+            taken: the edge from the artifact to the reader.
         """
-        makers = [edge.source_arn for edge in self.makers(artifact)]
+        artifact, reader = taken.source_arn, taken.destination_arn
+        makers = self._possible(taken)
         if len(makers) < 2:
             return makers
         others = [arn for arn in makers if arn != reader]
-        run, before = self._run(reader), self._seen_at(reader)
-        inside = self._begun([arn for arn in others if self._run(arn) == run], self._ended(reader))
+        run, before = self._run(reader), self._seen_at(taken)
+        inside = self._begun([arn for arn in others if self._run(arn) == run], taken.moment or self._ended(reader))
         if inside:
             return inside
         real = [arn for arn in others if not self._is_replay(self._run(arn))] or others
@@ -46,15 +50,27 @@ class Origins:
         last = max(self._started(arn) for arn in begun)
         return [arn for arn in begun if self._started(arn) in {last, ""}]
 
+    def _possible(self, taken: Association) -> list[str]:
+        """The makers of an artifact, without those of the reader's own run that only began after it had been read.
+
+        Nor does what a run read come from what it wrote itself: capture does not count that as read.
+        """
+        makers = [edge.source_arn for edge in self.makers(taken.source_arn)]
+        if not taken.moment or not makers:
+            return makers
+        run = self._run(taken.destination_arn)
+        others = (arn for arn in makers if arn != taken.destination_arn)
+        return [arn for arn in others if self._run(arn) != run or self._begun([arn], taken.moment)]
+
     def _begun(self, makers: list[str], before: str) -> list[str]:
         """Those that had begun at a moment; of an unknown moment, or one whose begin is not known, nothing is ruled out."""
         return [arn for arn in makers if not before or self._started(arn) <= before]
 
-    def _seen_at(self, reader: str) -> str:
+    def _seen_at(self, taken: Association) -> str:
         """When a reader can have read at the latest. A replay reads what its original read."""
-        run = self._run(reader)
+        run = self._run(taken.destination_arn)
         original = self._view.repeated_by(run) if self._is_replay(run) else None
-        return self._ended(original if original is not None else reader)
+        return self._ended(original) if original is not None else taken.moment or self._ended(taken.destination_arn)
 
     def _run(self, action: str) -> str:
         """The action at the top of what an action is in."""

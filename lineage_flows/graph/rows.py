@@ -96,15 +96,24 @@ def association(row: tuple[str, str, AssociationType, str, str]) -> Association:
 @lru_cache(maxsize=4096)
 def load_uses(text: str) -> tuple[Use, ...]:
     """Uses from their column."""
-    return tuple(Use(name=name, part=part, known_by=tuple(how)) for name, part, how in orjson.loads(text))
+    return tuple(
+        Use(name=name, part=part, known_by=tuple(how), touched=touched[0] if touched else None)
+        for name, part, how, *touched in orjson.loads(text)
+    )
 
 
-def dump_uses(uses: tuple[Use, ...]) -> str:
-    """Uses for their column: those of one name and part joined, sorted."""
+def dump_uses(uses: tuple[Use, ...], kind: str) -> str:
+    """Uses for their column: those of one name and part joined, sorted; the first read counts, and the last write."""
     joined: dict[tuple[str, str], set[str]] = {}
+    moments: dict[tuple[str, str], str] = {}
+    counts = max if kind == "Produced" else min
     for use in uses:
-        joined.setdefault((use.name, use.part), set()).update(use.known_by)
-    return orjson.dumps([[name, part, sorted(how)] for (name, part), how in sorted(joined.items())]).decode()
+        key = (use.name, use.part)
+        joined.setdefault(key, set()).update(use.known_by)
+        if use.touched is not None:
+            moments[key] = counts(moments.get(key, use.touched), use.touched)
+    listed = [[*key, sorted(how), *([moments[key]] if key in moments else [])] for key, how in sorted(joined.items())]
+    return orjson.dumps(listed).decode()
 
 
 def words(name: str | None, source_uri: str, facts: dict[str, str]) -> str:

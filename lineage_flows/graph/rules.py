@@ -8,16 +8,18 @@ run; a step that called steps) has a *body*, code of its own between the calls, 
 
 - what its members gave out, it may have used for anything that came later: its own outputs, and inputs of later members whose
   origin is not known. These edges are inferred, and say so (``Hop.through``).
+- so it may a file from when it first read it, and a file it wrote was made by when it last wrote it. A file of which no moment is
+  known was read before anything, and written after everything.
 - its result, when it is one of its inputs unchanged (equal fingerprints), comes from that alone.
 - a parameter comes from the inputs that were passed for it, if any are known.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from lineage_flows.graph.bodies import FLOW_TYPES, RESULT, Bodies, all_members
+from lineage_flows.graph.bodies import FLOW_TYPES, RESULT, Bodies, Timed, all_members
 from lineage_flows.graph.identity import value_name
 from lineage_flows.graph.keeper import Direction
 from lineage_flows.graph.model import Action, Artifact, Association
@@ -26,6 +28,8 @@ from lineage_flows.graph.places import Hop, Place, hop, inferred
 from lineage_flows.graph.view import View
 
 __all__ = ["Rules"]
+
+_T = TypeVar("_T")
 
 
 class Rules:
@@ -44,7 +48,7 @@ class Rules:
         self._bodies = Bodies(view)
         self._fetch_far = fetch_far
         self._fetched: set[str] = set()
-        self._said: dict[str, int] = {}
+        self._said: dict[tuple[str, str], int] = {}
 
     def prefetch(self, places: Iterable[Place]) -> None:
         """Fetch in few reads what the places of one level, and with ``fetch_far`` of those behind it, will ask for."""
@@ -73,7 +77,7 @@ class Rules:
         view.prefetch_edges(taken, "up")
 
     def hops(self, place: Place) -> list[Hop]:
-        """Where lineage goes on, in a fixed order. Inferred hops that were said of an earlier place are not said again."""
+        """Where lineage goes on, in a fixed order. Hops of a body that were said of an earlier place in it are not said again."""
         entity = self.view.entity(place.arn)
         if self.direction == "up":
             found = self._up_artifact(entity, place) if isinstance(entity, Artifact) else self._up_action(place)
@@ -84,7 +88,10 @@ class Rules:
     def made_by(self, artifact: str, makers: Iterable[str]) -> Place:
         """The place of an artifact as these of its makers made it."""
         chosen = sorted(makers)
-        if len(chosen) == len(self._origins.makers(artifact)):
+        entity = self.view.entity(artifact)
+        # Downwards a file may have readers that were there before its makers; a value is there only once it was made.
+        everywhere = self.direction == "up" or value_name(entity.source_uri) is not None
+        if everywhere and len(chosen) == len(self._origins.makers(artifact)):
             return Place(artifact)
         return Place(artifact, "by", " ".join(chosen))
 
@@ -94,7 +101,7 @@ class Rules:
         makers = self._origins.makers(artifact.arn)
         for edge in makers:
             if place.way != "by" or edge.source_arn in place.detail.split():
-                yield hop(edge, self._way_to(edge.source_arn, artifact))
+                yield hop(edge, self._way_to(edge, artifact))
         named = value_name(artifact.source_uri)
         owner = None if makers or named is None else self._bodies.owner(artifact)
         if owner is None or named is None:
@@ -106,30 +113,30 @@ class Rules:
                 way = Place(body, "body", self._bodies.started(owner))
                 yield inferred(body, artifact.arn, "Produced", way, body)
 
-    def _way_to(self, action: str, product: Artifact) -> Place:
+    def _way_to(self, edge: Association, product: Artifact) -> Place:
         """Which inputs of an action a product of it came from."""
+        action = edge.source_arn
         if not self._bodies.is_body(action):
             return Place(action, "all")
         named = value_name(product.source_uri)
         if named is not None and named.kind == "result":
             return Place(action, "result", self._bodies.exact(action, product))
-        return Place(action, "body")
+        return Place(action, "body", edge.moment)
 
     def _up_action(self, place: Place) -> Iterator[Hop]:
-        for edge in self.view.into(place.arn):
-            if edge.association_type == "ContributedTo" and self._took(place, edge):
-                yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge.source_arn, place.arn)))
+        through_body = place.way == "body" or (place.way == "result" and not place.detail)
+        taken = self._fresh(place, "taken", self._bodies.taken(place.arn)) if through_body else ()
+        edges = (edge for edge in self.view.into(place.arn) if edge.association_type == "ContributedTo")
+        for edge in (*taken, *(edge for edge in edges if self._took(place, edge))):
+            yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge)))
         if place.way != "parameter":
             yield from self._inherited(place.arn)
-        if place.way == "body" or (place.way == "result" and not place.detail):
-            given = self._bodies.given_out(place.arn)
-            end = bisect_right(given.moments, place.detail) if place.detail else len(given.moments)
-            for value in given.values[self._said.get(place.arn, 0) : end]:
+        if through_body:
+            for value in self._fresh(place, "given out", self._bodies.given_out(place.arn)):
                 yield inferred(value, place.arn, "ContributedTo", Place(value), place.arn)
-            self._said[place.arn] = max(end, self._said.get(place.arn, 0))
 
     def _took(self, place: Place, edge: Association) -> bool:
-        """Whether an input of an action is meant by the way the walk came."""
+        """Whether an input of an action is meant by the way the walk came, other than by way of its body."""
         if place.way in {"all", "own"}:
             return True
         source, names = edge.source_arn, {use.name for use in edge.uses}
@@ -138,7 +145,7 @@ class Rules:
         if place.way == "result" and place.detail:
             is_it = RESULT in names and self._bodies.fingerprint(source) == place.detail
             return is_it or self._bodies.is_code(source)
-        return self._bodies.takes(place.arn, edge) or (place.way == "result" and RESULT in names)
+        return place.way == "result" and RESULT in names
 
     def _inherited(self, action: str) -> Iterator[Hop]:
         """Code and environment of the runs around an action."""
@@ -158,7 +165,7 @@ class Rules:
             action = edge.destination_arn
             if edge.association_type != "ContributedTo":
                 continue
-            if place.way == "by" and makers.isdisjoint(self._origins.of(artifact.arn, action)):
+            if place.way == "by" and makers.isdisjoint(self._origins.of(edge)):
                 continue
             if self._bodies.is_code(artifact.arn) and self.view.entity(action).type in FLOW_TYPES:
                 yield hop(edge, Place(action, "code"))
@@ -175,7 +182,7 @@ class Rules:
         """What an input of an action with members may have gone into."""
         action, names = edge.destination_arn, {use.name for use in edge.uses}
         if self._bodies.takes(action, edge):
-            yield Place(action, "body")
+            yield Place(action, "body", edge.moment)
         if RESULT in names:
             yield Place(action, "result", artifact.fingerprint or "")
         if not self._bodies.is_own_parameter(action, artifact.arn):
@@ -199,26 +206,35 @@ class Rules:
                 yield inferred(code, member, "ContributedTo", way, run)
 
     def _down_action(self, place: Place) -> Iterator[Hop]:
-        for edge, product in self._bodies.outputs(place.arn):
-            if self._gave(place, product):
-                yield hop(edge, self.made_by(product.arn, [place.arn]))
+        made = self._fresh(place, "made", self._bodies.made(place.arn)) if place.way == "body" else ()
+        given = (edge for edge, product in self._bodies.outputs(place.arn) if self._gave(place, product))
+        for edge in (*made, *given):
+            yield hop(edge, self.made_by(edge.destination_arn, [place.arn]))
         if place.way == "parameter":
             for parameter in self._bodies.parameters(place.arn, place.detail):
                 yield inferred(place.arn, parameter, "Produced", Place(parameter), place.arn)
         elif place.way in {"body", "code"}:
-            unexplained = self._bodies.unexplained(place.arn)
-            begin = bisect_left(unexplained.moments, place.detail)
-            end = self._said.get(place.arn, len(unexplained.moments))
-            for value in unexplained.values[begin:end]:
+            for value in self._fresh(place, "unexplained", self._bodies.unexplained(place.arn)):
                 yield inferred(place.arn, value, "Produced", Place(value), place.arn)
-            self._said[place.arn] = min(begin, end)
 
     def _gave(self, place: Place, product: Artifact) -> bool:
-        """Whether an output of an action is meant by the way the walk came."""
+        """Whether an output of an action is meant by the way the walk came, other than by way of its body."""
         if place.way in {"all", "own", "code"}:
             return True
-        exact = self._bodies.exact(place.arn, product)
-        if place.way == "result":
-            named = value_name(product.source_uri)
-            return named is not None and named.kind == "result" and exact in {"", place.detail}
-        return place.way == "body" and not exact
+        named = value_name(product.source_uri)
+        if place.way != "result" or named is None or named.kind != "result":
+            return False
+        return self._bodies.exact(place.arn, product) in {"", place.detail}
+
+    # Both ways
+
+    def _fresh(self, place: Place, what: str, timed: Timed[_T]) -> tuple[_T, ...]:
+        """What a body had by the moment of a place (upwards), or still had to come (downwards), and was not said before."""
+        key = (place.arn, what)
+        if self.direction == "up":
+            begin, end = self._said.get(key, 0), timed.until(place.detail)
+            self._said[key] = max(begin, end)
+        else:
+            begin, end = timed.since(place.detail), self._said.get(key, len(timed.values))
+            self._said[key] = min(begin, end)
+        return timed.values[begin:end]

@@ -172,7 +172,7 @@ def _store_links(connection: sqlite3.Connection, links: Sequence[Link]) -> None:
     changed = []
     for key, (time, uses) in edges.items():
         created, text = held.get(key, (time, "[]"))
-        joined = rows.dump_uses(rows.load_uses(text) + uses) if uses else text
+        joined = rows.dump_uses(rows.load_uses(text) + uses, key[2]) if uses else text
         if key not in held or (time, joined) != (created, text):
             changed.append((*key, joined, min(time, created)))
     connection.executemany("INSERT OR REPLACE INTO association VALUES (?, ?, ?, ?, ?)", changed)

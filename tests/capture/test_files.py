@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.capture import audit, file_content, files
+from lineage_flows.capture import audit, facts, file_content, files
 from lineage_flows.capture.disk_cache import DiskCache
 from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.capture.paths import from_uri
@@ -324,6 +324,74 @@ def test_a_file_that_was_replaced_by_a_rename(tmp_path: Path, store: DictStore) 
     assert (dataset.direction, dataset.path) == ("write", str(target))
     assert dataset.fingerprint == fingerprint_file(target)[0]
     assert "os.rename" in dataset.via
+
+
+def test_a_file_is_touched_when_it_is_first_read_and_last_written(tmp_path: Path, store: DictStore) -> None:
+    (tmp_path / "prices").write_text("1")
+    with run(FileLog(store, size_cap=CAP)) as touched:
+        begin = facts.now()
+        (tmp_path / "prices").read_text()
+        first = facts.now()
+        (tmp_path / "prices").read_text()
+        (tmp_path / "report").write_text("draft")
+        with (tmp_path / "journal").open("w") as journal:
+            journal.write("opened early")
+            middle = facts.now()
+            (tmp_path / "report").write_text("final")
+            end_of_writing = tick_later()
+            journal.write(", closed late")
+    end = facts.now()
+    moments = {Path(dataset.path).name: dataset.touched or "" for dataset in touched[0].datasets}
+    assert begin <= moments["prices"] <= first
+    assert middle <= moments["report"] <= end
+    assert end_of_writing <= moments["journal"]
+
+
+def tick_later() -> str:
+    """The moment after the file system's clock has gone on: what is written from here on has a later time stamp."""
+    with tempfile.NamedTemporaryFile() as file:
+        begin = os.stat(file.name).st_mtime_ns
+        while os.stat(file.name).st_mtime_ns == begin:
+            os.write(file.fileno(), b".")
+    return facts.now()
+
+
+def test_a_folder_was_written_when_the_call_that_writes_it_ended(tmp_path: Path, store: DictStore) -> None:
+    log, folder = FileLog(store, size_cap=CAP), tmp_path / "parts"
+    folder.mkdir()
+    log.write(str(folder), "write_dataset", folders=True)
+    with log.covering([str(folder)], [str(folder)]):
+        (folder / "0").write_text("0")
+        os.utime(folder, (0, 0))  # a folder's own time stamp says nothing of what is written into its files
+        moment = facts.now()
+    (dataset,) = log.close().datasets
+    assert moment <= (dataset.touched or "") <= facts.now()
+
+
+def test_a_time_stamp_of_another_file_or_of_the_future_is_not_believed(tmp_path: Path, store: DictStore) -> None:
+    (tmp_path / "old").write_text("old")
+    os.utime(tmp_path / "old", (0, 0))
+    begin = facts.now()
+    with run(FileLog(store, size_cap=CAP)) as touched:
+        shutil.copy2(tmp_path / "old", tmp_path / "copy")
+        (tmp_path / "late").write_text("late")
+        os.utime(tmp_path / "late", (2**33, 2**33))
+    read, *written = touched[0].datasets
+    assert begin <= (read.touched or "") <= facts.now()
+    assert [Path(dataset.path).name for dataset in written] == ["copy", "late"]
+    for dataset in written:
+        assert begin <= (dataset.touched or "") <= facts.now()
+
+
+def test_a_file_read_at_import_is_touched_when_the_flow_begins(tmp_path: Path, store: DictStore) -> None:
+    (tmp_path / "config").write_text("x")
+    files.remember_read(str(tmp_path / "config"))
+    log = FileLog(store, size_cap=CAP)
+    begin = facts.now()
+    files.adopt_module_reads(log)
+    (dataset,) = log.close().datasets
+    assert dataset.via == ("import",)
+    assert begin <= (dataset.touched or "") <= facts.now()
 
 
 def test_a_folder_that_was_renamed_takes_its_files_along(tmp_path: Path, store: DictStore) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from lineage_flows.graph.embedded import open_embedded
+from lineage_flows.graph.model import Action
+from lineage_flows.graph.query import downstream, upstream
+from tests.graph.kit import arns
 from tests.support.flows import Ran, run_script
 
 pytestmark = pytest.mark.server
@@ -106,6 +111,16 @@ async def asynchronous():
     await asyncio.gather(waits("two"), waits("three"))
     return first
 
+@task
+def total(path):
+    return float(pd.read_csv(path)["price"].sum())
+
+@flow(name="desk")
+def desk():
+    Path("prices.csv").write_text("price\\n1.5\\n2.5\\n")
+    sum_of_prices = total("prices.csv")
+    Path("report.txt").write_text(f"{sum_of_prices}")
+
 @flow(name="failing", retries=1)
 def failing(counter=[]):
     counter.append(1)
@@ -115,6 +130,7 @@ def failing(counter=[]):
 if __name__ == "__main__":
     shapes()
     asyncio.run(asynchronous())
+    desk()
     try:
         failing()
     except RuntimeError as error:
@@ -193,6 +209,25 @@ def test_asynchronous_steps(ran):
     waits = ran.steps("waits")
     assert sorted(step.output.preview for step in waits) == ["waited for one", "waited for three", "waited for two"]
     assert ran.flows()["asynchronous"].result.preview == "waited for one"
+
+
+def test_a_file_a_flow_writes_comes_from_the_steps_before_it_alone(ran):
+    with closing(open_embedded(ran.home / "graph.db", read_only=True)) as keeper:
+        prices, report = (found(keeper, ran, name) for name in ("prices.csv", "report.txt"))
+        step = ran.step("total").run_id
+        assert step not in runs(upstream(keeper, prices))
+        assert step in runs(downstream(keeper, prices))
+        assert step in runs(upstream(keeper, report))
+        assert report in arns(downstream(keeper, prices))
+
+
+def found(keeper, ran, name):
+    (artifact,) = keeper.list_artifacts(source_uri=(ran.home.parent / "project" / name).as_uri())
+    return artifact.arn
+
+
+def runs(walk):
+    return {node.entity.source_id for node in walk.nodes if isinstance(node.entity, Action)}
 
 
 def test_a_flow_that_fails_keeps_attempts_and_error(ran):

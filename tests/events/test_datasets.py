@@ -193,6 +193,13 @@ def test_files_are_datasets_under_their_own_names() -> None:
     assert figure["outputFacets"]["outputStatistics"]["fileCount"] == 1
 
 
+def test_a_file_says_when_it_was_touched_if_that_is_known() -> None:
+    read = prices_file().model_copy(update={"touched": "2026-01-30T22:30:01.5+01:00"})
+    inputs, outputs = datasets(step(9, "load", datasets=(read, equity_figure())))
+    assert artifact(inputs[0])["touched"] == "2026-01-30T21:30:01.500000Z"
+    assert "touched" not in artifact(outputs[0])
+
+
 def test_credentials_do_not_reach_a_dataset() -> None:
     remote = DatasetRef(
         namespace="postgres://me:hunter2@db:5432", name="a.b.c", uri="postgres://me:hunter2@db:5432/a.b.c", path="",

@@ -111,8 +111,8 @@ def frame(text: str) -> ValueRef:
     return ValueRef(fingerprint=fingerprint(text), type="pandas.DataFrame", kind="DataSet")
 
 
-def desk_file(name: str, version: str, direction: Any) -> DatasetRef:
-    """A file on the desk, in a version."""
+def desk_file(name: str, version: str, direction: Any, touched: str | None = None) -> DatasetRef:
+    """A file on the desk, in a version; ``touched`` at a moment, if that is known."""
     path = f"/desk/{name}"
     return DatasetRef(
         namespace="file",
@@ -122,6 +122,7 @@ def desk_file(name: str, version: str, direction: Any) -> DatasetRef:
         direction=direction,
         fingerprint=fingerprint(f"{name} {version}"),
         via=("open",),
+        touched=touched,
     )
 
 

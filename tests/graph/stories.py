@@ -84,7 +84,7 @@ def stories(draw: Any, run: int = 1, files: tuple[str, ...] = ("/desk/a", "/desk
                 _input(draw, name, sub_made if inside else made) for name in ("x", "y")[: draw(st.integers(0, 2))]
             ),
             output=draw(st.one_of(st.none(), values())),
-            datasets=tuple(draw(st.lists(touched(files), max_size=2))),
+            datasets=tuple(draw(st.lists(touched(files, clock, clock + 40), max_size=2))),
         )
         steps.append(step)
         if step.output is not None:
@@ -93,7 +93,8 @@ def stories(draw: Any, run: int = 1, files: tuple[str, ...] = ("/desk/a", "/desk
             if caller is not None:
                 (sub_made if inside else made).remove(produced)  # only the body of its caller sees it
     if sub is not None:
-        sub = sub.model_copy(update={"ended": at(clock + 6), **_result(draw, sub_made)})
+        inside_sub = tuple(draw(st.lists(touched(files, run * 1000, clock + 6), max_size=2)))
+        sub = sub.model_copy(update={"ended": at(clock + 6), "datasets": inside_sub, **_result(draw, sub_made)})
     root = FlowRecord(
         run_id=root_id,
         root_run_id=root_id,
@@ -106,7 +107,7 @@ def stories(draw: Any, run: int = 1, files: tuple[str, ...] = ("/desk/a", "/desk
         started=at(run * 1000),
         ended=at(clock + 10),
         parameters=(InputRef(name="config", value=draw(values())),),
-        datasets=tuple(draw(st.lists(touched(files), max_size=1))),
+        datasets=tuple(draw(st.lists(touched(files, run * 1000, clock + 10), max_size=4))),
         **_result(draw, made),
         code=SourceTree(digest=f"sha256:{code}", format="files", root="/desk"),
     )
@@ -123,8 +124,8 @@ def values(draw: Any) -> ValueRef:
 
 
 @st.composite
-def touched(draw: Any, files: tuple[str, ...]) -> DatasetRef:
-    """A file read or written, in one of two versions."""
+def touched(draw: Any, files: tuple[str, ...], begin: int, end: int) -> DatasetRef:
+    """A file read or written, in one of two versions, at a moment between two or at one that is not known."""
     path, version = draw(st.sampled_from(files)), draw(st.sampled_from(("1", "2")))
     return DatasetRef(
         namespace="file",
@@ -134,6 +135,7 @@ def touched(draw: Any, files: tuple[str, ...]) -> DatasetRef:
         direction=draw(st.sampled_from(("read", "write"))),
         fingerprint=fingerprint(f"{path} {version}"),
         via=("open",),
+        touched=draw(st.one_of(st.none(), st.integers(begin, end).map(at))),
     )
 
 

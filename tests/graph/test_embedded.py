@@ -10,6 +10,8 @@ import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +289,28 @@ def test_how_a_link_is_known_is_gathered_from_all_that_tell_of_it(path: Path):
         keeper.upsert([data, one], [Link(data.arn, str(one.handle), "ContributedTo", TIME, uses)])
     (edge,) = keeper.associations()
     assert edge.uses == (Use(name="x", known_by=("content", "prefect")), Use(name="y", part="/k"))
+
+
+def test_of_a_file_touched_more_than_once_the_first_read_and_the_last_write_count(path: Path):
+    keeper, one = open_embedded(path), run(1)
+    for number, moments in enumerate(permutations(("2026-01-01", "2026-01-02", "2026-01-03", None))):
+        data = artifact(f"file:///data/{number}")
+        for moment in moments:
+            uses = (Use(touched=moment),)
+            read = Link(data.arn, str(one.handle), "ContributedTo", TIME, uses)
+            keeper.upsert([data, one], [read, Link(str(one.handle), data.arn, "Produced", TIME, uses)])
+        assert [edge.moment for edge in keeper.associations(sources=[data.arn])] == ["2026-01-01"]
+        assert [edge.moment for edge in keeper.associations(destinations=[data.arn])] == ["2026-01-03"]
+
+
+def test_a_graph_written_before_moments_were_known_is_read(path: Path):
+    keeper = open_embedded(path)
+    data, one = artifact("file:///data"), run(1)
+    keeper.upsert([data, one], [Link(data.arn, str(one.handle), "ContributedTo", TIME, (Use(known_by=("open",)),))])
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT uses FROM association").fetchall() == [('[["","",["open"]]]',)]
+    (edge,) = keeper.associations()
+    assert (edge.uses, edge.moment) == ((Use(known_by=("open",)),), "")
 
 
 def test_a_run_keeps_the_name_it_was_first_known_by(path: Path):

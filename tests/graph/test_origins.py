@@ -5,7 +5,7 @@ from typing import Any
 from lineage_flows.graph.identity import action_arn
 from lineage_flows.graph.keeper import Claim, Link, run_handle
 from lineage_flows.graph.query import downstream, path, upstream
-from lineage_flows.records import ReplayInfo, RunRecord
+from lineage_flows.records import InputRef, ReplayInfo, RunRecord, Source
 from tests.graph.kit import (
     action_of,
     data,
@@ -19,7 +19,9 @@ from tests.graph.kit import (
     record_of,
 )
 from tests.support.records import (
+    NAMESPACE,
     at,
+    fingerprint,
     step,
 )
 
@@ -97,6 +99,40 @@ def test_a_file_written_and_read_in_one_run_comes_from_that_run():
     records = [writer(1, 1), own.model_copy(update={"steps": (*own.steps, read)}), meanwhile]
     keeper = graph_of(event for record in records for event in events_of(record))
     assert data(upstream(keeper, output_of(keeper, read).arn)) == ["/desk/state", "/desk/only_7"]
+
+
+def test_what_a_flow_read_does_not_come_from_what_its_steps_wrote_later():
+    def today(**flow: Any) -> RunRecord:
+        compute = step(
+            5, "compute", flow_id=flow_id(7), started=at(7005), ended=at(7006), output=frame("c"),
+            inputs=(InputRef(name="x", value=frame("of the flow's own")),),
+        )  # fmt: skip
+        source = Source(
+            run_id=compute.run_id,
+            uri=f"prefect://{NAMESPACE}/task-run/{compute.run_id}/result",
+            fingerprint=fingerprint("c"),
+        )
+        wrote = step(
+            9, "write", flow_id=flow_id(7), started=at(7050), ended=at(7051), output=frame("w"),
+            inputs=(InputRef(name="x", value=frame("c"), sources=(source,)),), **flow.pop("wrote", {}),
+        )  # fmt: skip
+        return record_of(compute, wrote, started=at(7000), ended=at(7099), **flow)
+
+    read, write = (desk_file("state", "same", way, at(moment)) for way, moment in (("read", 7001), ("write", 7050.5)))
+    written_by_step = today(datasets=(read,), wrote={"datasets": (write,)})
+    written_by_flow = today(datasets=(read, write))
+    for record in (written_by_step, written_by_flow):
+        (compute, _) = record.steps
+        for before in ([], [writer(1, 1)]):
+            keeper = graph_of(event for story in [*before, record] for event in events_of(story))
+            (state,) = keeper.list_artifacts(source_uri="file:///desk/state")
+            walk = upstream(keeper, output_of(keeper, compute).arn)
+            assert data(walk) == ["/desk/state", *(f"/desk/only_{number + 1}" for number, _ in enumerate(before))]
+            assert "write" not in labels(walk)
+            down = downstream(keeper, output_of(keeper, compute).arn)
+            assert {"write", "/desk/state"} <= set(labels(down))
+            assert "compute" not in labels(down)
+            assert state.arn in {node.entity.arn for node in down.nodes}
 
 
 def test_a_path_may_begin_and_end_at_runs():

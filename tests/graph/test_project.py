@@ -14,7 +14,7 @@ from lineage_flows.errors import EventError
 from lineage_flows.events import EventBuilder
 from lineage_flows.graph.project import project
 from lineage_flows.records import AttemptRef, ErrorRef, RunRecord
-from tests.graph.kit import action_of, events_of, frame, graph_of, new_graph, output_of, picture, started
+from tests.graph.kit import action_of, events_of, frame, graph_of, new_graph, output_of, picture, record_of, started
 from tests.graph.stories import stories
 from tests.support.records import (
     NAMESPACE,
@@ -89,6 +89,22 @@ def test_an_input_says_how_it_went_in_and_how_that_is_known():
     (prices,) = keeper.list_artifacts(source_uri="file:///desk/data/prices.parquet")
     (read,) = keeper.associations(sources=[prices.arn])
     assert [(use.name, use.known_by) for use in read.uses] == [("", ("pandas.read_parquet",))]
+
+
+def test_an_edge_of_a_file_says_when_it_was_first_read_or_last_written():
+    touches = [
+        prices_file(direction=direction).model_copy(update={"touched": moment})
+        for direction in ("read", "write")
+        for moment in (at(2), None, at(1), at(3))
+    ]
+    keeper = graph_of(events_of(record_of(step(0, "rewrite", datasets=tuple(touches)))))
+    (prices,) = keeper.list_artifacts(source_uri="file:///desk/data/prices.parquet")
+    (read,) = keeper.associations(sources=[prices.arn])
+    (written,) = keeper.associations(destinations=[prices.arn])
+    assert (read.moment, written.moment) == (at(1), at(3))
+    assert [use.known_by for use in read.uses] == [("pandas.read_parquet",)]
+    (old,) = graph_of(events_of(RECORD)).associations(sources=[prices.arn])
+    assert old.moment == ""
 
 
 def test_an_artifact_is_what_its_maker_says_even_if_a_part_of_it_went_on():

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 
+from lineage_flows.graph.keeper import Keeper
 from lineage_flows.graph.model import Action, Artifact
 from lineage_flows.graph.query import downstream, upstream
-from lineage_flows.records import InputRef, Source, value_uri
+from lineage_flows.records import FlowRecord, InputRef, RunRecord, Source, StepRecord, value_uri
 from tests.graph.kit import (
     action_of,
     arns,
@@ -55,6 +56,135 @@ def test_a_file_a_flow_writes_itself_comes_from_all_its_steps():
     keeper = graph_of(events_of(record_of(load, datasets=(desk_file("report", "1", "write"),))))
     (report,) = keeper.list_artifacts(source_uri="file:///desk/report")
     assert data(upstream(keeper, report.arn)) == ["/desk/report", "/desk/data/prices.parquet"]
+
+
+def file(keeper: Keeper, name: str) -> Artifact:
+    (found,) = keeper.list_artifacts(source_uri=f"file:///desk/{name}")
+    return found
+
+
+def test_a_file_a_flow_wrote_before_a_step_does_not_come_from_that_step():
+    load = step(10, "load", output=frame("raw"), datasets=(desk_file("prices", "1", "read", at(10.5)),))
+    keeper = graph_of(events_of(record_of(load, datasets=(desk_file("prices", "1", "write", at(5)),))))
+    prices, made = file(keeper, "prices"), output_of(keeper, load)
+    assert not arns(upstream(keeper, prices.arn)) & {made.arn, action_of(keeper, load.run_id).arn}
+    assert prices.arn not in arns(downstream(keeper, made.arn))
+    assert {made.arn, action_of(keeper, load.run_id).arn} <= arns(downstream(keeper, prices.arn))
+    assert prices.arn in arns(upstream(keeper, made.arn))
+
+
+def test_a_file_a_flow_wrote_between_its_steps_comes_from_those_before():
+    early, late = step(0, "early", output=frame("early")), step(10, "late", output=frame("late"))
+    for moment in (at(1), at(5), at(10.5)):  # from the very end of the one, until while the other runs
+        keeper = graph_of(events_of(record_of(early, late, datasets=(desk_file("report", "1", "write", moment),))))
+        assert output_of(keeper, early).arn in arns(upstream(keeper, file(keeper, "report").arn))
+        assert output_of(keeper, late).arn not in arns(upstream(keeper, file(keeper, "report").arn))
+        assert file(keeper, "report").arn in arns(downstream(keeper, output_of(keeper, early).arn))
+        assert file(keeper, "report").arn not in arns(downstream(keeper, output_of(keeper, late).arn))
+
+
+def test_a_file_a_flow_read_went_only_into_what_came_later():
+    early = step(0, "early", inputs=(InputRef(name="x", value=frame("computed")),), output=frame("early"))
+    late = step(10, "late", inputs=(InputRef(name="x", value=frame("computed too")),), output=frame("late"))
+    touches = (
+        desk_file("before", "1", "write", at(4)),
+        desk_file("rates", "1", "read", at(5)),
+        desk_file("after", "1", "write", at(6)),
+    )
+    flow = record_of(early, late, datasets=touches, result=frame("result"))
+    keeper = graph_of(events_of(flow))
+    rates = file(keeper, "rates").arn
+    later = {output_of(keeper, late).arn, file(keeper, "after").arn, output_of(keeper, flow.flow).arn}
+    before = {output_of(keeper, early).arn, file(keeper, "before").arn}
+    assert later <= arns(downstream(keeper, rates))
+    assert not before & arns(downstream(keeper, rates))
+    assert all(rates in arns(upstream(keeper, arn)) for arn in later)
+    assert not any(rates in arns(upstream(keeper, arn)) for arn in before)
+
+
+def test_a_file_of_which_no_moment_is_known_was_read_first_and_written_last():
+    one = step(0, "one", inputs=(InputRef(name="x", value=frame("computed")),), output=frame("one"))
+    touches = (
+        desk_file("old", "1", "read"),
+        desk_file("report", "1", "write", at(900)),
+        desk_file("new", "1", "write"),
+    )
+    keeper = graph_of(events_of(record_of(one, datasets=touches)))
+    for name in ("report", "new"):
+        assert data(upstream(keeper, file(keeper, name).arn)) == [f"/desk/{name}", "/desk/old"]
+        assert output_of(keeper, one).arn in arns(upstream(keeper, file(keeper, name).arn))
+    assert file(keeper, "old").arn in arns(upstream(keeper, output_of(keeper, one).arn))
+
+
+Moments = dict[tuple[str, str | None], str]
+"""URI and fingerprint, and the moment that counts; empty when it is not known."""
+
+
+def touches_of(body: FlowRecord, direction: str) -> Moments:
+    """What a flow's body read first, or wrote last, when."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for item in body.datasets:
+        if item.direction == direction:
+            found.setdefault((item.uri, item.fingerprint), []).extend([item.touched] if item.touched else [])
+    counts = min if direction == "read" else max
+    return {name: counts(moments, default="") for name, moments in found.items()}
+
+
+def members_of(body: FlowRecord, story: RunRecord) -> list[StepRecord | FlowRecord]:
+    """What a flow's body called itself."""
+    steps = [one for one in story.steps if one.flow_run_id == body.run_id and one.parent_step_id is None]
+    return [*steps, *(sub for sub in story.subflows if sub.parent_run_id == body.run_id)]
+
+
+def given_to(body: FlowRecord, story: RunRecord) -> Moments:
+    """What a flow's body got from what it called, when."""
+    made = ((one, one.output if isinstance(one, StepRecord) else one.result) for one in members_of(body, story))
+    return {
+        (f"prefect://{NAMESPACE}/{what(one)}/{one.run_id}/result", value.fingerprint): one.ended or ""
+        for one, value in made
+        if value is not None
+    }
+
+
+def passed_by(body: FlowRecord, story: RunRecord) -> Moments:
+    """What a flow's body gave to what it called, and nobody else had made, when."""
+    found: Moments = {}
+    for one in members_of(body, story):
+        part = "input" if isinstance(one, StepRecord) else "parameter"
+        for item in one.inputs if isinstance(one, StepRecord) else one.parameters:
+            if not item.sources:
+                uri = f"prefect://{NAMESPACE}/{what(one)}/{one.run_id}/{part}/{item.name}"
+                found[uri, item.value.fingerprint] = one.started or ""
+    return found
+
+
+def what(one: StepRecord | FlowRecord) -> str:
+    return "task-run" if isinstance(one, StepRecord) else "flow-run"
+
+
+def in_time(earlier: str, later: str) -> bool:
+    return not earlier or not later or earlier <= later
+
+
+@slow
+@given(stories())
+def test_what_passes_through_a_body_goes_forward_in_time(story):
+    """By the record alone: of what a body had and gave, a file is joined to all that its moment allows, and to nothing else."""
+    keeper = graph_of(events_of(story))
+    names = {artifact.arn: (artifact.source_uri, artifact.fingerprint) for artifact in keeper.list_artifacts()}
+    arn_of = {name: arn for arn, name in names.items()}
+    for body in (story.flow, *story.subflows):
+        arn = action_of(keeper, body.run_id).arn
+        had = touches_of(body, "read") | given_to(body, story)
+        gave = touches_of(body, "write") | passed_by(body, story)
+        for file_name, moment in touches_of(body, "write").items():
+            edges = upstream(keeper, arn_of[file_name], 2).edges
+            met = {names[edge.source_arn] for edge in edges if edge.destination_arn == arn}
+            assert met & had.keys() == {name for name, since in had.items() if in_time(since, moment)}
+        for file_name, moment in touches_of(body, "read").items():
+            edges = downstream(keeper, arn_of[file_name], 2).edges
+            met = {names[edge.destination_arn] for edge in edges if edge.source_arn == arn}
+            assert met & gave.keys() == {name for name, until in gave.items() if in_time(moment, until)}
 
 
 def test_a_result_that_is_a_steps_value_comes_from_that_step_alone():

@@ -1,0 +1,114 @@
+"""What a run does to its files: as its log notes it meanwhile, and as its record tells it at the end.
+
+Knows the records and what the file system's time stamps are worth; must not know who opens a file, or why.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lineage_flows.capture.file_content import SETTLED_SECONDS, Content, Signature
+from lineage_flows.capture.paths import printable, to_uri
+
+if TYPE_CHECKING:
+    from lineage_flows.records import DatasetRef
+
+__all__ = ["Read", "Touched", "Write", "dataset", "last_written"]
+
+_SECOND = 1_000_000_000
+_COARSE_CLOCK = 5
+"""Linux's ``CLOCK_REALTIME_COARSE``, by which it stamps files; Python has no name for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a run touched, in order.
+
+    ``unrestorable`` names what it read that a replay cannot serve again; ``errors`` what went wrong in recording.
+    """
+
+    datasets: tuple[DatasetRef, ...] = ()
+    unrestorable: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Read:
+    """A version of a file that was read; ``moment`` is when it first was, in nanoseconds since 1970."""
+
+    order: int
+    moment: int
+    path: str
+    content: Content
+    via: list[str]
+
+
+@dataclass(slots=True)
+class Write:
+    """A file that was opened for writing; ``moment`` is when it last was. ``before`` is what lay there at first."""
+
+    order: int
+    moment: int
+    before: Signature | None
+    via: list[str]
+    folders: bool
+
+
+def last_written(write: Write, changed: int) -> int:
+    """The last moment at which a file may have been written: what the run had made by then may be in it.
+
+    Nothing tells of a file being closed, but its time stamp tells of its last change. That is the time of the file system's last
+    tick before, so one tick more; whole seconds are those of a file system that has no finer ones. It counts only where it is
+    later than the opening, since a copy may keep its original's.
+
+    Args:
+        write: when it was opened.
+        changed: the file's time stamp, in nanoseconds since 1970.
+    """
+    tick = _tick() if changed % _SECOND else int(SETTLED_SECONDS * _SECOND)
+    return max(write.moment, min(changed + tick, time.time_ns()))
+
+
+def dataset(
+    entry: Read | Write, name: str, content: Content, moment: int, rename: Callable[[str], str] | None
+) -> DatasetRef:
+    """What the record says of a file.
+
+    Args:
+        entry: what was noted.
+        name: its absolute path.
+        content: what it held.
+        moment: when it was touched, in nanoseconds since 1970.
+        rename: in a replay, the name that a file of the workspace had in the original run.
+    """
+    from lineage_flows.records import DatasetRef  # this module is loaded while Prefect starts
+
+    named = name if rename is None else rename(name)
+    return DatasetRef(
+        namespace="file",
+        name=printable(named),
+        uri=to_uri(named),
+        path=printable(named),
+        direction="read" if isinstance(entry, Read) else "write",
+        fingerprint=content.fingerprint,
+        size=content.size,
+        blob=content.blob,
+        via=tuple(entry.via),
+        order=entry.order,
+        touched=_rfc3339(moment),
+        note=content.problem,
+    )
+
+
+def _tick() -> int:
+    """How far a time stamp of the file system may lie behind the clock: a tick of the kernel's, which Linux tells."""
+    return int(time.clock_getres(_COARSE_CLOCK) * _SECOND) if sys.platform == "linux" else _SECOND // 100
+
+
+def _rfc3339(moment: int) -> str:
+    return datetime.fromtimestamp(moment // 1000 / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
