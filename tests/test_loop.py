@@ -195,7 +195,13 @@ def test_lineage_reaches_from_the_metrics_to_files_and_code(captured, tmp_path, 
     code, answer = cli(tmp_path, home, prefect_server, "upstream", runs[0]["run_id"])
     assert code == 0
     text = json.dumps(answer)
-    for needle in (f"file://{folder.parent}/desk/prices.csv", f"file://{folder}/bias.txt", "SourceTree", "Environment", "Model"):
+    for needle in (
+        f"file://{folder.parent}/desk/prices.csv",
+        f"file://{folder}/bias.txt",
+        "SourceTree",
+        "Environment",
+        "Model",
+    ):
         assert needle in text
     code, answer = cli(tmp_path, home, prefect_server, "downstream", f"file://{folder.parent}/desk/prices.csv")
     assert "Model" in json.dumps(answer)

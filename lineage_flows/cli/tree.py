@@ -15,6 +15,7 @@ from rich.tree import Tree
 
 from lineage_flows.cli.entities import RUNS, entity_line, entity_name, is_code, maker_phrase, value_part
 from lineage_flows.cli.tables import cell, note
+from lineage_flows.graph.bodies import RESULT
 from lineage_flows.graph.model import Action, Artifact
 from lineage_flows.ui.text import count, listing, short
 
@@ -59,7 +60,7 @@ class _Drawing:
             if edge.association_type == "Produced" and isinstance(maker, Action):
                 self.makers[edge.destination_arn].append(maker)
         self.explained = {
-            edge.destination_arn for edge in walk.edges if edge.through is None and "result" in names_of(edge)
+            edge.destination_arn for edge in walk.edges if edge.through is None and RESULT in names_of(edge)
         }
         self.runs = {run for run in map(self.run_of, self.entities) if run}
         self.drawn: set[str] = set()
@@ -179,7 +180,7 @@ class _Drawing:
         part = value_part(self.entities[made.destination_arn])
         names = names_of(taken)
         if part == "result" and action.arn in self.explained:
-            return "result" in names
+            return RESULT in names
         return part.removeprefix("parameter/") in names if part.startswith("parameter/") else "" in names
 
     def run_of(self, arn: str) -> str:

@@ -62,7 +62,7 @@ class Datasets:
         """
         inputs = [*self._inputs(record, job, record.parameters, "flow-run"), *self._files(record, "read")]
         if record.result is not None:
-            inputs += self._sources(InputRef(name="result", value=record.result, sources=record.result_sources), job)
+            inputs += self._sources(InputRef(name="return", value=record.result, sources=record.result_sources), job)
         outputs = [*self._result(record, job, record.result, "flow-run"), *self._files(record, "write")]
         return inputs, outputs
 

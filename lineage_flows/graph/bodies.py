@@ -25,8 +25,8 @@ FLOW_TYPES = frozenset({"FlowRun", "Replay"})
 RECORD_TYPE = "RunRecord"
 """Not data: it tells of a run, and no step is made from it."""
 
-RESULT = "result"
-"""The name under which a flow run takes in what its result was made from."""
+RESULT = "return"
+"""The name under which a flow run takes in what its result was made from: no parameter can have it."""
 
 _NEVER = "\U0010ffff"
 _T = TypeVar("_T")

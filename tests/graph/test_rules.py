@@ -246,6 +246,30 @@ def test_what_is_passed_into_a_subflow_goes_on_in_it_and_comes_out_of_it():
     assert output_of(keeper, use).arn in arns(downstream(keeper, output_of(keeper, load).arn))
 
 
+def test_a_subflow_s_parameter_of_the_name_result_is_not_its_result():
+    sub_id = flow_id(0xEE)
+    made = step(5, "made", flow_run_id=sub_id, output=frame("made"))
+    sub = backtest_flow(
+        sub_id,
+        flow_name="sub",
+        root_run_id=made.root_run_id,
+        parent_run_id=made.root_run_id,
+        parameters=(InputRef(name="result", value=frame("computed")),),
+        started=at(4),
+        ended=at(8),
+        result=frame("made"),
+        result_sources=taken("x", frame("made"), made).sources,
+        code=None,
+        environment=None,
+    )
+    whole = record_of(made, datasets=(desk_file("rates", "1", "read", at(1)),)).model_copy(update={"subflows": (sub,)})
+    keeper = graph_of(events_of(whole))
+    parameter = value_uri(NAMESPACE, "flow-run", sub_id, "parameter/result")
+    (given,) = keeper.list_artifacts(source_uri=parameter)
+    assert given.arn in arns(downstream(keeper, file(keeper, "rates").arn))
+    assert output_of(keeper, made).arn not in arns(upstream(keeper, given.arn))
+
+
 def test_what_a_step_called_inside_it_went_into_what_it_gave_out():
     outer = step(0, "outer", seconds=100, output=frame("sum"))
     inner = step(1, "inner", parent_step_id=outer.run_id, output=frame("part"), datasets=(prices_file(),))
