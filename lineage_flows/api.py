@@ -45,6 +45,7 @@ def lineage(settings: Settings | None = None) -> Lineage:
 
     Raises:
         SettingsError: a setting is wrong.
+        HomeError: the home is no folder.
         KeeperUnavailableError: the graph cannot be opened, or the keeper is one that this version does not have.
     """
     settings = settings or load_settings()
@@ -54,6 +55,7 @@ def lineage(settings: Settings | None = None) -> Lineage:
             why="this version keeps lineage in the embedded graph; events for another keeper wait in the spool",
             fix="set LINEAGE_FLOWS_KEEPER=embedded and run `lineage-flows deliver`",
         )
+    settings.check_home()
     return Lineage(open_embedded(settings.home / "graph.db", read_only=True), settings)
 
 

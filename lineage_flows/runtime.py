@@ -5,6 +5,8 @@ Knows every stage up to delivery; must not know replay or the command line.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -28,6 +30,8 @@ _active: Runtime | None = None
 _prepared = False
 _declined = False
 _tried = False
+_LEAVE_SECONDS = 0.5
+"""How long the end of a process waits for a batch that is on its way."""
 _ENGINES = ("prefect.flow_engine", "prefect.task_engine")
 
 
@@ -102,6 +106,15 @@ class Runtime:
     def flush(self) -> bool:
         """Wait until the graph has everything accepted so far, at most ``flush_seconds``; whether it has."""
         return self.courier().flush(self.settings.flush_seconds, receivers=("graph",))
+
+    def leave(self) -> None:
+        """The process ends: close what can be closed at once, so that each database is one file again. Never raises.
+
+        A child that was forked leaves its parent's alone.
+        """
+        with contextlib.suppress(Exception):
+            if self._pid == os.getpid() and (self._courier is None or self._courier.stop(_LEAVE_SECONDS)):
+                self.spool.close()
 
     def _finished(self, record: RunRecord) -> None:
         if self.settings.ui_artifact:
@@ -199,6 +212,7 @@ def start(settings: Settings | None = None, *, interceptor: Interceptor | None =
             _stop_observing()
             return None
         _active = runtime
+        atexit.register(runtime.leave)
         return runtime
 
 

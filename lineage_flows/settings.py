@@ -6,6 +6,7 @@ Knows the errors and nothing else of the package.
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import tomllib
 from functools import lru_cache
@@ -21,12 +22,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from lineage_flows.errors import SettingsError
+from lineage_flows.errors import HomeError, SettingsError
 
 __all__ = ["CaptureLevel", "Keeper", "Settings", "load_settings"]
 
 CaptureLevel = Literal["off", "metadata", "inputs", "all"]
 Keeper = Literal["embedded", "sagemaker"]
+
+PREFIX = "LINEAGE_FLOWS_"
+_OTHER_VARIABLES = frozenset({f"{PREFIX}DEBUG", f"{PREFIX}REPLAY_SPEC", f"{PREFIX}TEST_API_URL"})
+"""Variables of ours that are no settings: tracebacks of the command line, what a replay tells its process, a server for tests."""
 
 LEVELS: tuple[CaptureLevel, ...] = get_args(CaptureLevel)
 _SCOPES = ("flow", "tag", "task")
@@ -41,7 +46,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LINEAGE_FLOWS_",
+        env_prefix=PREFIX,
         frozen=True,
         extra="forbid",
         env_ignore_empty=True,
@@ -135,6 +140,22 @@ class Settings(BaseSettings):
         """Where blobs lie: ``store_url``, else the folder ``blobs`` of the home."""
         return self.store_url or str(self.home / "blobs")
 
+    def check_home(self) -> None:
+        """A home that is not there yet is an empty one; one that cannot be there is a mistake.
+
+        Raises:
+            HomeError: it, or what it would lie in, is no folder.
+        """
+        for folder in (self.home, *self.home.parents):
+            if folder.is_dir():
+                return
+            if folder.exists():
+                raise HomeError(
+                    f"the home {self.home} cannot be used",
+                    why=f"{folder} is no folder",
+                    fix="point LINEAGE_FLOWS_HOME, or --home, at a folder",
+                )
+
     def level_for(self, flow: str, *, tags: tuple[str, ...] = (), task: str | None = None) -> CaptureLevel:
         """The level of a flow, or of a task in it: the task's rule wins over a tag's, that over the flow's, over the project's.
 
@@ -181,6 +202,7 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any setting's
     Raises:
         SettingsError: for the first wrong value, with the setting's name as the user wrote it.
     """
+    _check_names()
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -209,6 +231,23 @@ def _table(path: Path, _mtime: int) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
+def _check_names() -> None:
+    """A setting that is misspelt in the environment must not go unnoticed: it may be the one that keeps contents out.
+
+    Raises:
+        SettingsError: for the first variable with our prefix that is no setting.
+    """
+    for variable in sorted(os.environ):
+        name = variable.upper()
+        known = name in _OTHER_VARIABLES or name.removeprefix(PREFIX).lower() in Settings.model_fields
+        if name.startswith(PREFIX) and not known:
+            raise SettingsError(variable, os.environ[variable], _one_of_the_settings())
+
+
+def _one_of_the_settings() -> str:
+    return "one of the settings " + ", ".join(Settings.model_fields)
+
+
 def _explain(error: ValidationError) -> SettingsError:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "settings"
@@ -217,7 +256,7 @@ def _explain(error: ValidationError) -> SettingsError:
         return SettingsError(
             f"[tool.lineage_flows] {name}",
             first.get("input"),
-            "one of the settings " + ", ".join(Settings.model_fields),
+            _one_of_the_settings(),
         )
     label = f"{name} (LINEAGE_FLOWS_{name.upper()}, or {name} under [tool.lineage_flows])"
     _, _, allowed = (field.description or "").partition(": ")

@@ -140,6 +140,7 @@ def captured(tmp_path: Path, prefect_server: str) -> tuple[Path, Path]:
 
 def test_a_flow_is_replayed_from_the_home_alone(captured, tmp_path, prefect_server):
     folder, home = captured
+    assert list(home.glob("*.db-wal")) == [], "a process that ends leaves each database in one file"
     code, runs = cli(tmp_path, home, prefect_server, "runs")
     assert code == 0
     assert [(r["flow"], r["state"], r["kind"], r["replay_of"]) for r in runs] == [("unseen", "Completed", "run", None)]

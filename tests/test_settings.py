@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage_flows.errors import SettingsError
+from lineage_flows.errors import HomeError, SettingsError
 from lineage_flows.settings import load_settings
 
 
@@ -111,3 +111,24 @@ def test_home_is_absolute_and_sizes_have_units(monkeypatch, folder):
     assert settings.home == folder / "here"
     assert settings.size_cap == 1_500_000
     assert settings.blobs_url == str(folder / "here" / "blobs")
+
+
+@pytest.mark.parametrize("name", ["LINEAGE_FLOWS_LEVL", "lineage_flows_levl"])
+def test_a_misspelt_variable_is_named(monkeypatch, name):
+    monkeypatch.setenv(name, "metadata")
+    with pytest.raises(SettingsError, match=f"{name}.*metadata.*one of the settings home, "):
+        load_settings()
+
+
+def test_our_variables_that_are_no_settings_are_let_be(monkeypatch):
+    monkeypatch.setenv("LINEAGE_FLOWS_DEBUG", "1")
+    load_settings()
+
+
+def test_a_home_that_cannot_be_there_is_said(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    load_settings(home=tmp_path / "not" / "there").check_home()
+    for home in (file, file / "below" / "it"):
+        with pytest.raises(HomeError, match=f"{file} is no folder"):
+            load_settings(home=home).check_home()

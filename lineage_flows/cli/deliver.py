@@ -34,6 +34,7 @@ def deliver(
     from lineage_flows.runtime import open_spool, receivers
 
     settings = chosen_settings(context)
+    settings.check_home()
     if not (settings.home / "spool.db").exists():
         nothing = DeliveryReport(receivers=())
         return Answer(_document(nothing, [], 0), lambda: ["No event has been accepted yet."], as_json)

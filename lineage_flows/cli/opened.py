@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lineage_flows.api import Lineage
 
-__all__ = ["chosen_settings", "opened"]
+__all__ = ["chosen_settings", "opened", "undelivered"]
 
 
 def chosen_settings(context: typer.Context) -> Settings:
@@ -37,3 +37,21 @@ def opened(context: typer.Context) -> Lineage:
     from lineage_flows import lineage
 
     return lineage(chosen_settings(context))
+
+
+def undelivered(settings: Settings) -> int:
+    """How many events wait in the spool for the graph, as those of a process that was killed do; 0 when it cannot be told."""
+    from lineage_flows.delivery import GraphReceiver
+    from lineage_flows.errors import LineageError
+    from lineage_flows.runtime import open_spool
+
+    if not (settings.home / "spool.db").exists():
+        return 0
+    try:
+        spool = open_spool(settings)
+    except LineageError:  # a home that may only be read
+        return 0
+    try:
+        return spool.backlog(GraphReceiver.name)
+    finally:
+        spool.close()

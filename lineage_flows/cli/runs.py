@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lineage_flows.cli.answer import Answer, AsJson
-from lineage_flows.cli.opened import opened
+from lineage_flows.cli.opened import chosen_settings, opened, undelivered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +36,17 @@ def runs(
     """List the runs that were captured, newest first."""
     with opened(context) as graph:
         found = graph.runs(limit=limit, flow=flow, kind=kind)
-    return Answer(found, lambda: _shown(found, limit), as_json)
+    return Answer(found, lambda: _shown(found, limit, undelivered(chosen_settings(context))), as_json)
 
 
-def _shown(found: list[RunSummary], limit: int) -> Iterator[RenderableType]:
+def _shown(found: list[RunSummary], limit: int, waiting: int) -> Iterator[RenderableType]:
     from lineage_flows.cli.tables import grid, note, state
-    from lineage_flows.ui.text import duration, duration_text, moment
+    from lineage_flows.ui.text import count, duration, duration_text, moment
 
+    if waiting:
+        yield note(f"{count(waiting, 'event')} not in the graph yet: bring them there with `lineage-flows deliver`.")
+    if not found and waiting:
+        return
     if not found:
         yield note("No run has been captured yet. Turn capture on with `lineage-flows init`, then run a flow.")
         return

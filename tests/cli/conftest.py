@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lineage_flows.cli import main
-from tests.support.graphs import keep_run
+from lineage_flows.delivery import Spool
+from tests.support.graphs import events_of, keep_run
 from tests.support.records import backtest_record, replay_record
 
 OTHER_ID = "01935c4e-7a10-7c3e-9d1a-5b6f0a4c1e00"
@@ -55,4 +56,15 @@ def filled(home: Path) -> Path:
         backtest_record(OTHER_ID, window=60, sharpe=0.71, run_name="calm-heron"),
     ):
         keep_run(home, record)
+    return home
+
+
+@pytest.fixture
+def spooled(home: Path) -> Path:
+    """A home whose spool has a run that nobody has been told of."""
+    home.mkdir()
+    spool = Spool(home / "spool.db")
+    for event in events_of(backtest_record()):
+        spool.accept(event)
+    spool.close()
     return home

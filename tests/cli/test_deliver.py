@@ -1,25 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from lineage_flows.delivery import Spool
 from lineage_flows.events.event import Event
 from tests.conftest import free_port
-from tests.support.graphs import events_of
-from tests.support.records import FLOW_ID, backtest_record
-
-
-@pytest.fixture
-def spooled(home: Path) -> Path:
-    """A home whose spool has a run that nobody has been told of."""
-    home.mkdir()
-    spool = Spool(home / "spool.db")
-    for event in events_of(backtest_record()):
-        spool.accept(event)
-    spool.close()
-    return home
+from tests.support.records import FLOW_ID
 
 
 def refused_event() -> Event:

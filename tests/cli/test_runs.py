@@ -47,3 +47,19 @@ def test_ids_are_shortened_until_each_is_told_from_all_others() -> None:
     assert short["01935c2e-7b"] == "01935c2e-7b"
     assert len(set(short.values())) == 4
     assert all(run_id.startswith(start) for run_id, start in short.items())
+
+
+def test_what_still_waits_in_the_spool_is_said(call, spooled) -> None:
+    out = call("runs").out
+    assert "events not in the graph yet" in out
+    assert "lineage-flows deliver" in out
+    assert "init" not in out
+    assert call("runs", "--json").document == []
+
+
+def test_a_home_that_is_no_folder(call, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    for verb in ("runs", "deliver"):
+        said = call("--home", str(tmp_path / "file"), verb)
+        assert (said.code, said.out) == (2, "")
+        assert "is no folder" in said.err
