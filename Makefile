@@ -25,7 +25,7 @@ demo: $(READY) ## capture a backtest, delete its folder, replay it from lineage 
 	@$(RUN) demo.run $(ARGS)
 
 test: $(READY) ## run the tests
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(READY) ## check style, docstrings and format (ruff)
 	@$(RUN) ruff check .

@@ -32,6 +32,12 @@ from lineage_flows import runtime  # noqa: E402
 runtime.decline()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first: where several processes share the tests, none is left alone with the longest at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def no_openlineage_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """What openlineage-python writes into the environment when it is given one setting must not reach the next test."""
