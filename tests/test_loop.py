@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FLOW = dedent(
     """

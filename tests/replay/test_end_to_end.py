@@ -34,7 +34,7 @@ from lineage_flows.replay import ReplayReport, replay_run
 from lineage_flows.runtime import graph_path, open_spool, receivers
 from lineage_flows.settings import Settings, load_settings
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PYPROJECT = "[tool.prefect.plugins]\nenabled = true\n"
 
