@@ -17,7 +17,7 @@ from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.project import project
 from tests.support.flows import SWITCH, flow_environment
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 KILLS = 50
 AT_ONCE = 2
