@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
+import pandas as pd
 import pytest
 
 from lineage_flows.delivery import deliver_once
@@ -243,6 +244,89 @@ def test_a_replay_changes_nothing_on_the_desk_and_reads_nothing_of_it(with_paths
     assert_identical(desk.replay(run))
     assert desk.contents() == before
     assert sorted((p.name, p.read_bytes()) for p in shared.iterdir()) == also
+
+
+FOLDERS = """
+import glob
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.dataset as ds
+from prefect import flow, task
+
+SHARED = "{shared}"
+
+
+@task
+def whole():
+    return pd.read_parquet("ds"), pd.read_parquet(f"{{SHARED}}/ds", filters=[("s", "==", "A")])
+
+
+@task
+def filtered():
+    return ds.dataset(f"{{SHARED}}/ds", partitioning="hive").to_table(filter=ds.field("v") > 1).to_pandas()
+
+
+@task
+def looked():
+    names = sorted(glob.glob(f"{{SHARED}}/ds/*/*.parquet"))
+    first = pd.read_parquet(names[0])
+    return sorted(os.listdir(f"{{SHARED}}/ds")), names, first, len(list(Path("ds").rglob("*.parquet")))
+
+
+@task
+def added(frame):
+    frame.to_parquet(Path(SHARED, "ds", "s=B", "new.parquet"))
+    Path(glob.glob(f"{{SHARED}}/ds/s=A/*")[0]).unlink()
+    return pd.read_parquet(f"{{SHARED}}/ds").shape
+
+
+@task
+def nested(frame):
+    out = Path("results")
+    out.mkdir()
+    (out / "plots" / "deep").mkdir(parents=True)
+    (out / "plots" / "deep" / "a.txt").write_text("1")
+    shutil.copytree(out / "plots", out / "copied")
+    shutil.copytree(out, "unfinished")
+    os.rename("unfinished", "published")
+    shutil.copytree(out, "unfinished")
+    shutil.move("unfinished", "moved")
+    frame.to_parquet("made", partition_cols=["s"])
+    return sorted(str(path) for path in Path().rglob("*.txt")), pd.read_parquet("made").shape
+
+
+@flow
+def foldered():
+    frame, _ = whole()
+    filtered()
+    looked()
+    nested(frame)
+    return added(frame)
+
+
+if __name__ == "__main__":
+    print(foldered())
+"""
+
+
+def test_folders_of_files_are_read_written_and_made_as_in_the_original(desk, tmp_path):
+    shared = tmp_path / "shared"
+    frame = pd.DataFrame({"s": list("AABB"), "v": [1.0, 2.0, 3.0, 4.0]})
+    for folder in (shared / "ds", desk.folder / "ds"):
+        frame.to_parquet(folder, partition_cols=["s"])
+    run = desk.run(FOLDERS.format(shared=shared))
+    shutil.rmtree(desk.folder)
+    shutil.rmtree(shared)
+    (shared / "ds" / "s=Z").mkdir(parents=True)
+    shutil.copy(Path(__file__), shared / "ds" / "s=Z" / "not.parquet")
+    before = sorted((path, path.stat().st_mtime_ns) for path in shared.rglob("*"))
+    report = desk.replay(run)
+    assert_identical(report)
+    assert sorted((path, path.stat().st_mtime_ns) for path in shared.rglob("*")) == before
+    assert not desk.folder.exists()
 
 
 RANDOM = """
