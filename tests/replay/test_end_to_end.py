@@ -329,6 +329,49 @@ def test_folders_of_files_are_read_written_and_made_as_in_the_original(desk, tmp
     assert not desk.folder.exists()
 
 
+LACKING = """
+import argparse
+import os
+
+from prefect import flow, task
+
+
+@task
+def by_a_global(n):
+    return args.scale * n
+
+
+@task
+def only_looked_at():
+    return os.path.getsize(".cache/prices.bin")
+
+
+@flow
+def lacking():
+    by_a_global(2, return_state=True)
+    only_looked_at(return_state=True)
+    return 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scale", type=int, default=3)
+    args = parser.parse_args()
+    lacking()
+"""
+
+
+def test_what_a_replay_cannot_have_is_said_in_place_of_guessing(desk):
+    desk.write(".cache/prices.bin", "x")
+    report = desk.replay(desk.run(LACKING))
+    of_global, of_file = report.steps
+    assert (of_global.verdict, of_global.causes) == ("different", ("code",))
+    assert "`args` is bound only in the `__main__` block of flow.py" in of_global.details[0]
+    assert (of_file.verdict, of_file.causes) == ("different", ("inputs",))
+    assert f"{desk.folder}/.cache/prices.bin was never recorded" in of_file.details[0]
+    assert not any("clock" in detail for step in report.steps for detail in step.details)
+
+
 RANDOM = """
 import asyncio
 import random
