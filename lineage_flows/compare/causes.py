@@ -129,15 +129,16 @@ class Causes:
         """Whether it ended for want of something that a replay does not have: then that explains it, and nothing else."""
         if b.error is None or (a.error is not None and a.error.type == b.error.type):
             return False
-        entry = self.other.flow.entry.path
-        name = only_in_main(b.error, self.code.script, entry)
+        name = only_in_main(b.error, self.code.script, self.other.flow.entry.path)
         if name is not None:
             found.add("code", name)
-        elif self.folders[1].strip and b.error.type.endswith("FileNotFoundError"):
-            path = unrecorded_file(b.error.message, self.original, self.folders[1])
-            if path is not None:
-                found.add("inputs", f"file {path} was never recorded: {NEVER_RECORDED}")
-        return bool(found.causes)
+            return True
+        if not self.folders[1].strip or not b.error.type.endswith("FileNotFoundError"):
+            return False
+        path = unrecorded_file(b.error.message, self.original, self.folders[1])
+        if path is not None:
+            found.add("inputs", f"file {path} was never recorded: {NEVER_RECORDED}")
+        return path is not None
 
     def _only_once(self, pair: Pair, found: Explained) -> None:
         flow = self._flow_of(pair)

@@ -203,3 +203,13 @@ def test_a_file_that_the_original_touched_is_another_matter():
         datasets=(wrote("/desk/project/out.csv", "x"),),
     )
     assert "never recorded" not in said(step)
+
+
+def test_an_error_beside_another_cause_does_not_keep_the_environment_from_being_told():
+    old, new = (
+        made(1.0),
+        Run(code=changed("flow.py", "return s.run(df)", "return 1 / 0"), environment=environment(python="3.12.1")),
+    )
+    new.step("positions", error=("builtins.ZeroDivisionError", "division by zero"), inputs={"s": 1.0})
+    new.flow_files = ()
+    assert only_step(old, new).causes == ("code", "environment")
