@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +28,16 @@ if TYPE_CHECKING:
     from lineage_flows.content import Store
     from lineage_flows.records import BlobRef
 
-__all__ = ["FILE_FORMAT", "FOLDER_FORMAT", "Content", "Signature", "restore_content", "signature", "take"]
+__all__ = [
+    "FILE_FORMAT",
+    "FOLDER_FORMAT",
+    "Content",
+    "Signature",
+    "folder_files",
+    "restore_content",
+    "signature",
+    "take",
+]
 
 FILE_FORMAT = "file"
 """Format of a blob that holds the bytes of a file."""
@@ -41,6 +52,9 @@ SETTLED_SECONDS = 2.0
 """A file that changed more recently may change again within its time stamp's resolution (2 s on FAT, jiffies on ext4)."""
 
 _REMEMBERED = 4096
+
+_DRAWN = re.compile(r"[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\1){3}[0-9a-f]{12}")
+"""A UUID, with or without dashes."""
 
 Signature = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status, in nanoseconds."""
@@ -127,15 +141,13 @@ def _folder(path: str, *, store: Store | None, size_cap: int, cache: DiskCache |
     from lineage_flows.content import fingerprint
 
     contents: dict[str, Content] = {}
-    for name in _files_below(path):
+    for name, status in folder_files(path):
         if len(contents) == FOLDER_FILES:
             return Content(None, None, problem=f"not fingerprinted: more than {FOLDER_FILES} files")
         full = f"{path.rstrip('/')}/{name}"
-        status = os.stat(full)
-        if stat.S_ISREG(status.st_mode) and not is_secret_file(name):
-            contents[name] = _file(full, status, store=store, size_cap=size_cap, cache=cache)
+        contents[name] = _file(full, status, store=store, size_cap=size_cap, cache=cache)
     size = sum(content.size or 0 for content in contents.values())
-    digest = fingerprint({name: content.fingerprint for name, content in contents.items()})
+    digest = fingerprint(_told_apart({name: content.fingerprint for name, content in contents.items()}))
     problem = next((f"{name}: {content.problem}" for name, content in contents.items() if content.problem), None)
     if store is None or any(content.blob is None for content in contents.values()):
         return Content(digest, size, problem=problem)
@@ -149,6 +161,32 @@ def _folder(path: str, *, store: Store | None, size_cap: int, cache: DiskCache |
     except LineageError as error:
         return Content(digest, size, problem=f"not kept: {error}")
     return Content(digest, size, _blob(stored, stored_size, FOLDER_FORMAT), problem)
+
+
+def _told_apart(contents: dict[str, str | None]) -> dict[str, object]:
+    """What a folder is known by: its files by name, where a name that a library drew at random stands for no more than a place.
+
+    pandas and Spark call every file of a partitioned table by a new UUID each time: the same table is to be the same dataset.
+    """
+    found: dict[str, object] = {name: content for name, content in contents.items() if _DRAWN.search(name) is None}
+    drawn: dict[str, list[str]] = {}
+    for name, content in contents.items():
+        if _DRAWN.search(name) is not None:
+            drawn.setdefault(_DRAWN.sub("*", name), []).append(content or "")
+    found.update({name: sorted(several) for name, several in drawn.items()})
+    return found
+
+
+def folder_files(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The files that make a folder the dataset it is, by name relative to it.
+
+    Raises:
+        OSError: one of them cannot be looked at.
+    """
+    for name in _files_below(path):
+        status = os.stat(f"{path.rstrip('/')}/{name}")
+        if stat.S_ISREG(status.st_mode) and not is_secret_file(name):
+            yield name, status
 
 
 def _blob(digest: str, size: int, format_: str) -> BlobRef:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import ast
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-__all__ = ["Definition", "Sources", "own_definition", "reachable"]
+__all__ = ["Definition", "Sources", "imported_files", "main_names", "own_definition", "reachable"]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _BLOCKS = ("body", "orelse", "finalbody", "handlers")
@@ -66,7 +66,9 @@ class Sources:
         return None
 
 
-def reachable(sources: Sources, path: str, qualname: str, line: int | None = None) -> dict[tuple[str, str], Definition]:
+def reachable(
+    sources: Sources, path: str, qualname: str, line: int | None = None, *, without: Collection[tuple[str, str]] = ()
+) -> dict[tuple[str, str], Definition]:
     """Every definition of the project that a function can reach by name, itself included.
 
     Args:
@@ -74,6 +76,7 @@ def reachable(sources: Sources, path: str, qualname: str, line: int | None = Non
         path: the function's file, as ``sources`` names it.
         qualname: its qualified name; for a lambda, ``line`` finds the statement it stands in.
         line: a line of the function.
+        without: (path, name) of definitions that are not gone into.
 
     Returns:
         (path, name) -> definition. Empty when the function's file is not among the sources.
@@ -87,7 +90,7 @@ def reachable(sources: Sources, path: str, qualname: str, line: int | None = Non
     while waiting and len(seen) < _LIMIT:
         key = waiting.pop()
         module = sources.module(key[0])
-        if key in seen or module is None:
+        if key in seen or module is None or key in without:
             continue
         seen.add(key)
         definition = module.define(key[1])
@@ -101,6 +104,53 @@ def own_definition(sources: Sources, path: str, qualname: str, line: int | None 
     """The module-level definition that a function is, or stands in; None when its file is not among the sources."""
     module = sources.module(path)
     return None if module is None else module.define(module.top_level_name(qualname, line))
+
+
+def imported_files(sources: Sources, path: str) -> set[str]:
+    """The project's files that a file imports, directly or through others, itself included."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        at = waiting.pop()
+        module = sources.module(at)
+        if at in found or module is None:
+            continue
+        found.add(at)
+        for item in (*module.stars, *(item for _, item in _import_names(module.tree.body, deep=True))):
+            names = [item.module, f"{item.module}.{item.name}" if item.module else item.name or ""]
+            parts = item.module.split(".")
+            names.extend(".".join(parts[:count]) for count in range(1, len(parts)))  # packages run their __init__, too
+            waiting.extend(file for name in names if (file := sources.find(name, at, item.level)) is not None)
+    return found
+
+
+def main_names(text: str) -> frozenset[str]:
+    """The names that a script binds in its ``__main__`` block and nowhere else."""
+    module = _parse("", text)
+    if module is None:
+        return frozenset()
+    blocks = [item for item in module.tree.body if isinstance(item, ast.If) and _is_main_test(item.test)]
+    bound = {name for block in blocks for statement in block.body for name in _bound(statement)}
+    return frozenset(bound - module.statements.keys() - module.imports.keys())
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Names that a statement of a module gives a meaning to; not those of the functions and classes it defines."""
+    if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+        yield statement.name
+        return
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from (name for name, _ in _import_names([statement], deep=True))
+        return
+    for item in ast.iter_child_nodes(statement):
+        if isinstance(item, ast.stmt):
+            yield from _bound(item)
+            continue
+        for inner in ast.walk(item):
+            if isinstance(inner, ast.stmt):  # in the body of an exception handler or a case
+                yield from _bound(inner)
+            elif isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                yield inner.id
 
 
 def _followed(sources: Sources, module: _Module, name: str) -> Iterator[tuple[str, str]]:
@@ -182,6 +232,11 @@ class _Module:
         for name, imported in _import_names(self.tree.body, deep=False):
             found.setdefault(name, []).append(imported)
         return found
+
+    @cached_property
+    def import_code(self) -> list[str]:
+        """What its import statements say, layout left out."""
+        return [ast.dump(item) for item in _top_level(self.tree.body) if isinstance(item, ast.Import | ast.ImportFrom)]
 
     @cached_property
     def stars(self) -> list[_Import]:

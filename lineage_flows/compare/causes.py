@@ -9,20 +9,23 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from lineage_flows.compare.calls import Sources, own_definition, reachable
+from lineage_flows.compare.absent import NEVER_RECORDED, only_in_main, unrecorded_file
+from lineage_flows.compare.calls import own_definition, reachable
 from lineage_flows.compare.changes import Change
+from lineage_flows.compare.code import ComparedCode, changed_default, untied
 from lineage_flows.compare.environment import said
+from lineage_flows.compare.inputs import change_said, first_reads, is_literally, named, same_change, touched
 from lineage_flows.compare.judge import Judged
 from lineage_flows.compare.names import Folders, short
 from lineage_flows.compare.sources import changed_lines
 from lineage_flows.compare.steps import FlowPair, Pair
+from lineage_flows.compare.unexplained import hints
 from lineage_flows.records import (
     Cause,
     DatasetRef,
     FlowRecord,
     FunctionRef,
     InputRef,
-    RandomStates,
     RunRecord,
     StepRecord,
     ValueRef,
@@ -63,7 +66,7 @@ class Causes:
         other: the other run.
         flows: their flow runs, paired.
         folders: of the one run and of the other.
-        sources: the project's files of the one run and of the other, None where they were not kept.
+        code: what is known of the code of the one run and of the other.
         environment: what differs between the two environments.
     """
 
@@ -71,11 +74,11 @@ class Causes:
     other: RunRecord
     flows: Sequence[FlowPair]
     folders: tuple[Folders, Folders]
-    sources: tuple[Sources | None, Sources | None] = (None, None)
+    code: ComparedCode = field(default_factory=ComparedCode)
     environment: tuple[Change, ...] = ()
     _differing: dict[str, str] = field(default_factory=dict)
     _outputs: list[tuple[str, ValueRef, ValueRef]] = field(default_factory=list)
-    _reach: dict[tuple[str | None, str], list[str]] = field(default_factory=dict)
+    _reach: dict[tuple[str | None, str, bool], list[str]] = field(default_factory=dict)
 
     def step(self, pair: Pair, judged: Judged) -> Explained:
         """Explain one step; call it for every pair in order, so that later steps can be explained by earlier ones."""
@@ -104,19 +107,38 @@ class Causes:
         self._flow_parameters(root, found)
         for label in self._labels(self._differing):
             found.add("inputs", f"step {label} differs")
-        self._rest(found, self.original.flow, self.other.flow)
+        if not self._absent(self.original.flow, self.other.flow, found):
+            self._rest(found, "the flow", self.original.flow, self.other.flow)
         return found
 
     # ------------------------------------------------------------------------------------------------ one step
 
     def _both(self, a: StepRecord, b: StepRecord, judged: Judged, found: Explained) -> None:
-        self._code(f"step {a.task_name}", a.function, b.function, found)
+        who = f"step {a.task_name}"
+        self._code(who, a.function, b.function, found)
         for name in judged.inputs:
             self._input(name, a, b, found)
         self._read_files(a.datasets, b.datasets, found)
+        if self._absent(a, b, found):
+            return
         origin = not (found.causes & {"parameters", "inputs"})
         if origin:
-            self._rest(found, a, b)
+            self._rest(found, who, a, b)
+
+    def _absent(self, a: StepRecord | FlowRecord, b: StepRecord | FlowRecord, found: Explained) -> bool:
+        """Whether it ended for want of something that a replay does not have: then that explains it, and nothing else."""
+        if b.error is None or (a.error is not None and a.error.type == b.error.type):
+            return False
+        name = only_in_main(b.error, self.code.script, self.other.flow.entry.path)
+        if name is not None:
+            found.add("code", name)
+            return True
+        if not self.folders[1].strip or not b.error.type.endswith("FileNotFoundError"):
+            return False
+        path = unrecorded_file(b.error.message, self.original, self.folders[1])
+        if path is not None:
+            found.add("inputs", f"file {path} was never recorded: {NEVER_RECORDED}")
+        return path is not None
 
     def _only_once(self, pair: Pair, found: Explained) -> None:
         flow = self._flow_of(pair)
@@ -127,15 +149,15 @@ class Causes:
         if not found.causes:
             step = pair.original or pair.other
             assert step is not None
-            self._rest(found, step, step)
+            self._rest(found, f"step {step.task_name}", step, step)
 
     def _input(self, name: str, a: StepRecord, b: StepRecord, found: Explained) -> None:
-        old, new = _named(a.inputs, name), _named(b.inputs, name)
+        old, new = named(a.inputs, name), named(b.inputs, name)
         if old is None or new is None:
             found.add("code", f"input `{name}` exists in only one of the runs")
             return
-        change = f"input `{name}`{_said(old.value, new.value)}"
-        if self._trace(old, new, change, found):
+        change = f"input `{name}`{change_said(old.value, new.value)}"
+        if self._trace(old, new, change, found) or self._default(name, a, b, (old.value, new.value), found):
             return
         flow = self._flow_of(Pair(a, b, ""))
         before = len(found.causes)
@@ -149,7 +171,24 @@ class Causes:
         if len(found.causes) == before and flow.original and flow.other:
             self._read_files(flow.original.datasets, flow.other.datasets, found)
         if len(found.causes) == before:
+            self._elsewhere(f"flow {a.flow_name}", flow, found, because=change)
+        if len(found.causes) == before:
             found.add("unexplained", f"{change}; the flow made it anew each time (a clock, a random number, an id?)")
+
+    def _default(
+        self, name: str, a: StepRecord, b: StepRecord, values: tuple[ValueRef, ValueRef], found: Explained
+    ) -> bool:
+        """Whether an input is the default of its parameter in both runs, and the two defaults differ."""
+        old, new = self.code.old, self.code.new
+        if old is None or new is None or not a.function.path or not b.function.path:
+            return False
+        before = (old, self.folders[0].name(a.function.path), a.function.name, a.function.line)
+        after = (new, self.folders[1].name(b.function.path), b.function.name, b.function.line)
+        change = changed_default(before, after, name)
+        if change is None or not all(is_literally(*pair) for pair in zip(values, change, strict=True)):
+            return False
+        found.add("code", f"the default of `{name}` changed {change[0]} → {change[1]}{self._place(b.function)}")
+        return True
 
     def _trace(self, old: InputRef, new: InputRef, change: str, found: Explained) -> bool:
         """Whether it is known where a value came from, and that is what differs."""
@@ -167,11 +206,11 @@ class Causes:
         """Small values have no recorded source: a parameter or output that changed in just the same way gave this one."""
         root = self.flows[0]
         for item in root.original.parameters if root.original else ():
-            other = _named(root.other.parameters if root.other else (), item.name)
-            if other is not None and _same_change((item.value, other.value), (old, new)):
+            other = named(root.other.parameters if root.other else (), item.name)
+            if other is not None and same_change((item.value, other.value), (old, new)):
                 return self._parameter(root, item.name, found)
         for label, before, after in self._outputs:
-            if _same_change((before, after), (old, new)):
+            if same_change((before, after), (old, new)):
                 found.add("inputs", f"{change} comes from step {label}, which differs")
                 return True
         return False
@@ -180,20 +219,20 @@ class Causes:
         """Whether a flow's parameter differs; a subflow's is followed to where the flow above took it from."""
         if flow.original is None or flow.other is None:
             return False
-        old, new = _named(flow.original.parameters, name), _named(flow.other.parameters, name)
+        old, new = named(flow.original.parameters, name), named(flow.other.parameters, name)
         if old is None or new is None or old.value.fingerprint == new.value.fingerprint:
             return False
-        change = f"parameter `{name}` of flow {flow.original.flow_name}{_said(old.value, new.value)}"
+        change = f"parameter `{name}` of flow {flow.original.flow_name}{change_said(old.value, new.value)}"
         if flow is self.flows[0] or not self._trace(old, new, change, found):
             found.add("parameters", change)
         return True
 
-    def _read_files(self, a: Iterable[DatasetRef], b: Iterable[DatasetRef], found: Explained) -> None:
-        mine, theirs = _first_reads(a, self.folders[0]), _first_reads(b, self.folders[1])
+    def _read_files(self, a: Iterable[DatasetRef], b: Iterable[DatasetRef], found: Explained, by: str = "") -> None:
+        mine, theirs = first_reads(a, self.folders[0]), first_reads(b, self.folders[1])
         for name in sorted(mine.keys() & theirs.keys()):
             if mine[name] != theirs[name]:
-                found.add("inputs", f"file {short(name)} had other content")
-        for name in sorted(theirs.keys() - mine.keys())[:_MOST]:
+                found.add("inputs", f"file {short(name)}{by} had other content")
+        for name in sorted(theirs.keys() - mine.keys())[:_MOST] if not by else ():
             found.details.append(f"it read {short(name)}, which the original did not")
 
     # ------------------------------------------------------------------------------------------------ flows
@@ -225,26 +264,25 @@ class Causes:
         if flow.original is None or flow.other is None:
             return
         inner = Explained()
-        self._code(f"flow {flow.original.flow_name}", flow.original.function, flow.other.function, inner, deep=False)
+        self._code(f"flow {flow.original.flow_name}", flow.original.function, flow.other.function, inner, flow=True)
         for detail in inner.details:
             found.add("code", f"{detail}: {because}" if because else detail)
 
     # ------------------------------------------------------------------------------------------------ code, environment
 
-    def _code(self, who: str, a: FunctionRef, b: FunctionRef, found: Explained, *, deep: bool = True) -> None:
-        """The function itself, then everything of the project that it can reach."""
+    def _code(self, who: str, a: FunctionRef, b: FunctionRef, found: Explained, *, flow: bool = False) -> None:
+        """The function itself, then everything of the project that it can reach; a flow, not through its steps."""
         if a.digest is not None and b.digest is not None and a.digest != b.digest:
             found.add("code", f"code of {who}{self._place(b)}")
-        if deep:
-            for detail in self._reachable_changes(a, b):
-                found.add("code", f"{detail}, which {who} can call")
+        for detail in self._reachable_changes(a, b, flow=flow):
+            found.add("code", f"{detail}, which {who} can call")
 
     def _place(self, function: FunctionRef) -> str:
         """Where a function stands in the second run, and which of its lines changed."""
         if not function.path:
             return ""
         name = self.folders[1].name(function.path)
-        old, new = self.sources
+        old, new = self.code.old, self.code.new
         lines = f"line {function.line}" if function.line else ""
         if old is not None and new is not None and name in old.files and name in new.files:
             own = own_definition(new, name, function.name, function.line)
@@ -253,14 +291,15 @@ class Causes:
             lines = f"lines {changed}" if changed else lines
         return f" ({short(name)}{', ' + lines if lines else ''})"
 
-    def _reachable_changes(self, a: FunctionRef, b: FunctionRef) -> list[str]:
-        old, new = self.sources
+    def _reachable_changes(self, a: FunctionRef, b: FunctionRef, *, flow: bool = False) -> list[str]:
+        old, new = self.code.old, self.code.new
         if old is None or new is None or not a.path or not b.path:
             return []
-        key = (b.path, b.name)
+        key = (b.path, b.name, flow)
         if key not in self._reach:
-            before = reachable(old, self.folders[0].name(a.path), a.name, a.line)
-            after = reachable(new, self.folders[1].name(b.path), b.name, b.line)
+            steps = self._definitions(steps=True) if flow else frozenset()
+            before = reachable(old, self.folders[0].name(a.path), a.name, a.line, without=steps)
+            after = reachable(new, self.folders[1].name(b.path), b.name, b.line, without=steps)
             self._reach[key] = []
             own = own_definition(new, self.folders[1].name(b.path), b.name, b.line)
             for where in sorted(before.keys() | after.keys()):
@@ -275,75 +314,50 @@ class Causes:
                 self._reach[key].append(f"code of {what} ({short(at.path)}, lines {lines}{gone})")
         return self._reach[key][:_MOST]
 
-    def _rest(self, found: Explained, a: StepRecord | FlowRecord, b: StepRecord | FlowRecord) -> None:
-        """Where nothing that went in explains it: the environment, or hints at what is not restored."""
+    def _definitions(self, *, steps: bool) -> frozenset[tuple[str, str]]:
+        """File and name of the definitions that the steps of both runs are, or their flows."""
+        found = set()
+        runs = ((self.original, self.code.old, self.folders[0]), (self.other, self.code.new, self.folders[1]))
+        for record, sources, folders in runs:
+            members = record.steps if steps else (record.flow, *record.subflows)
+            for function in {member.function for member in members}:
+                name = folders.name(function.path or "")
+                own = own_definition(sources, name, function.name, function.line) if sources is not None else None
+                if own is not None:
+                    found.add((name, own.name))
+        return frozenset(found)
+
+    def _elsewhere(self, who: str, flow: FlowPair, found: Explained, because: str = "") -> None:
+        """What changed and cannot be tied to a step: code that it does not reach by name, files that flow or module read."""
+        inner = Explained()
+        for pair in [self.flows[0], *([flow] if flow is not self.flows[0] else [])]:
+            if pair.original is not None and pair.other is not None:
+                by = f", which flow {pair.original.flow_name} or its module read,"
+                self._read_files(pair.original.datasets, pair.other.datasets, inner, by)
+        for detail in inner.details:
+            found.add("inputs", f"{because}; {detail}" if because else detail)
+        old, new = self.code.old, self.code.new
+        if old is None or new is None:
+            return
+        entry = self.folders[1].name(self.other.flow.entry.path or "")
+        known = self._definitions(steps=True) | self._definitions(steps=False)
+        for detail in untied(old, new, entry, known, _MOST):
+            doubt = f"{detail} changed; it is not reachable by name from {who}, so that it may not be the cause"
+            found.add("code", f"{because}; {doubt}" if because else doubt)
+
+    def _rest(self, found: Explained, who: str, a: StepRecord | FlowRecord, b: StepRecord | FlowRecord) -> None:
+        """Where nothing that went in explains it: what cannot be tied to it, the environment, or what was not compared."""
+        if not found.causes:
+            flow = self._flow_named(a.flow_run_id) if isinstance(a, StepRecord) else None
+            self._elsewhere(who, flow or self.flows[0], found)
         if self.environment:
             for line in said(self.environment):
                 found.add("environment", line)
         if found.causes:
             return
         found.add("unexplained", "")
-        found.details.extend(_hints(a, b, self.original))
-
-
-def _hints(a: StepRecord | FlowRecord, b: StepRecord | FlowRecord, original: RunRecord) -> list[str]:
-    """What is known to make runs differ though code, parameters, inputs and environment are the same."""
-    hints: list[str] = []
-    if isinstance(a, StepRecord):
-        hints.extend(f"it read what cannot be served again: {item}" for item in a.unrestorable[:_MOST])
-        beside = [
-            step.task_name
-            for step in original.steps
-            if step.run_id != a.run_id and step.flow_run_id == a.flow_run_id and _overlap(a, step)
-        ]
-        if beside and (_draws(a.random) or _draws(b.random)):
-            hints.append(f"it ran at the same time as {beside[0]}, and threads share the global random generators")
-    if isinstance(a, StepRecord) and a.random is None:
-        hints.append("the original's random state was not recorded")
-    return hints or [
-        "code, parameters, inputs and environment are the same; a clock, the order of threads, or the order of sets of "
-        "text (fixed by PYTHONHASHSEED) can still differ"
-    ]
-
-
-def _draws(states: RandomStates | None) -> bool:
-    return states is not None and (states.python is not None or states.numpy is not None)
-
-
-def _overlap(a: StepRecord, b: StepRecord) -> bool:
-    if not (a.started and a.ended and b.started and b.ended):
-        return False
-    return a.started < b.ended and b.started < a.ended
-
-
-def _named(inputs: Iterable[InputRef], name: str) -> InputRef | None:
-    return next((item for item in inputs if item.name == name), None)
-
-
-def _same_change(a: tuple[ValueRef, ValueRef], b: tuple[ValueRef, ValueRef]) -> bool:
-    before, after = a[0].fingerprint, a[1].fingerprint
-    return (
-        before is not None
-        and after is not None
-        and before != after
-        and (before, after) == (b[0].fingerprint, b[1].fingerprint)
-    )
-
-
-def _said(old: ValueRef, new: ValueRef) -> str:
-    """A change in words: the values where they are short, else only that it changed."""
-    if old.preview is not None and new.preview is not None:
-        before, after = repr(old.preview), repr(new.preview)
-        if len(before) + len(after) <= 120 and before != after:
-            return f" {before} → {after}"
-    if old.shape != new.shape:
-        return f" (shape {old.shape} → {new.shape})"
-    return ""
-
-
-def _first_reads(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, str | None]:
-    """Name -> what was read, of the files whose first touch was a read."""
-    first: dict[str, DatasetRef] = {}
-    for item in sorted(datasets, key=lambda dataset: dataset.order):
-        first.setdefault(folders.name(item.path), item)
-    return {name: item.fingerprint for name, item in first.items() if item.direction == "read"}
+        runs = (self.original, self.other)
+        names = {
+            folders.name(item.path) for run, folders in zip(runs, self.folders, strict=True) for item in touched(run)
+        }
+        found.details.extend(hints(a, b, runs, self.code, names))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from lineage_flows.compare.calls import Sources
 from lineage_flows.compare.causes import Causes
 from lineage_flows.compare.changes import Change, CodeDifference, FunctionChange, MetricChange, RunDifference
+from lineage_flows.compare.code import ComparedCode
 from lineage_flows.compare.environment import environment_changes
 from lineage_flows.compare.judge import Judge
 from lineage_flows.compare.names import Folders
-from lineage_flows.compare.sources import file_changes, python_sources, read_tree, unified
+from lineage_flows.compare.sources import file_changes, read_tree, unified
 from lineage_flows.compare.steps import FlowPair, Pair, align, align_flows
 from lineage_flows.compare.values import ATOL, RTOL
 from lineage_flows.errors import ContentError
@@ -64,10 +64,10 @@ def compare_runs(
         atol: absolute tolerance of numbers.
     """
     trees = (_tree(a, read), _tree(b, read))
-    sources = (_sources(trees[0]), _sources(trees[1]))
+    compared = ComparedCode.of(*trees, script=Folders.of(b).name(b.flow.entry.path or ""))
     environment = environment_difference(a, b, read)
     judge = Judge(Folders.of(a), Folders.of(b), read=read, rtol=rtol, atol=atol)
-    found = compare_steps(a, b, judge, sources=sources, environment=environment)
+    found = compare_steps(a, b, judge, code=compared, environment=environment)
     pairs, flows = align(a, b), align_flows(a, b)
     code = _code(a, b, trees, [*_functions(flows), *_functions(pairs)], read)
     notes = list(found.notes)
@@ -94,7 +94,7 @@ def compare_steps(
     other: RunRecord,
     judge: Judge,
     *,
-    sources: tuple[Sources | None, Sources | None] = (None, None),
+    code: ComparedCode | None = None,
     environment: tuple[Change, ...] = (),
 ) -> Comparison:
     """Every step of a run beside the same step of another, the flow's result, and the verdict over all.
@@ -103,10 +103,11 @@ def compare_steps(
         original: the run that is the measure.
         other: the run that is held against it.
         judge: how values and files are compared.
-        sources: the project's files of the two runs, for telling which code differs.
+        code: the project's files of the two runs, for telling which code differs; None when nothing is known of them.
         environment: what differs between their environments.
     """
-    causes = Causes(original, other, align_flows(original, other), (judge.original, judge.other), sources, environment)
+    flows, folders = align_flows(original, other), (judge.original, judge.other)
+    causes = Causes(original, other, flows, folders, code or ComparedCode(), environment)
     steps: list[StepComparison] = []
     notes: list[str] = []
     for pair in align(original, other):
@@ -255,10 +256,6 @@ def _source(function: FunctionRef, read: Read | None) -> str | None:
 
 def _tree(record: RunRecord, read: Read | None) -> dict[str, bytes] | None:
     return read_tree(record.flow.code, read) if record.flow.code is not None and read is not None else None
-
-
-def _sources(tree: Mapping[str, bytes] | None) -> Sources | None:
-    return None if tree is None else python_sources(tree)
 
 
 def _digest(record: RunRecord) -> str | None:

@@ -10,20 +10,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage_flows.capture import randomness
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.compare import Change, Folders, Judge, compare_steps
+from lineage_flows.compare.code import ComparedCode
 from lineage_flows.compare.difference import environment_difference
-from lineage_flows.compare.sources import python_sources, read_folder, read_tree
+from lineage_flows.compare.sources import read_folder, read_tree
 from lineage_flows.content import load_value
 from lineage_flows.errors import LineageError
 from lineage_flows.records import FlowRecord, RandomStates, ReplayOutcome, RunRecord
 from lineage_flows.replay.matching import Matcher, started_alone
 
 if TYPE_CHECKING:
-    from lineage_flows.compare.calls import Sources
     from lineage_flows.content import Store
     from lineage_flows.replay.spec import ChildSpec
 
@@ -90,7 +91,7 @@ class ReplayInterceptor:
                 read=self._store.get,
                 trust_pickle=True,
             ),
-            sources=self._sources(),
+            code=self._code(),
             environment=self.environment,
         )
         self.outcome = ReplayOutcome(
@@ -120,14 +121,20 @@ class ReplayInterceptor:
         own = states if alone else states.model_copy(update={"python": None, "numpy": None, "torch": None})
         randomness.restore(own, self._store.get)
 
-    def _sources(self) -> tuple[Sources | None, Sources | None]:
+    def _code(self) -> ComparedCode:
         """The files of both runs, when other code was executed; otherwise the code is the same by construction."""
-        code = self._spec.record.flow.code
+        code, entry = self._spec.record.flow.code, self._spec.record.flow.entry.path or ""
         if not self._spec.code_replaced or code is None:
-            return None, None
-        old = read_tree(code, self._store.get)
+            try:
+                script = Path(f"{self.strip}{entry}").read_text("utf-8", "replace")
+            except OSError:  # the flow has removed its own file
+                script = None
+            return ComparedCode(same=not self._spec.code_replaced, script=script)
         new = read_folder(f"{self.strip}{self._spec.code_root}")
-        return (None if old is None else python_sources(old)), python_sources(new)
+        for module in code.modules:  # these lie outside of the folder, and are the same
+            name = Path(module.path).relative_to(module.root).as_posix()
+            new.setdefault(name, self._store.get(module.blob.digest))
+        return ComparedCode.of(read_tree(code, self._store.get), new, os.path.relpath(entry, self._spec.code_root))
 
     def _tell(self, task: str) -> None:
         """Say that a step starts; the parent may have lost interest."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from lineage_flows.compare.absent import NEVER_RECORDED, unrecorded_file
+from lineage_flows.compare.names import Folders
 from lineage_flows.errors import ReplayError
 from lineage_flows.records import EntryPoint, RunRecord
 
@@ -39,7 +41,8 @@ def load_flow(record: RunRecord, workspace: str) -> Flow[..., Any]:
     """
     entry, name = record.flow.entry, record.flow.flow_name
     assert entry.path is not None  # checked when the plan was made
-    module, stopped = _import(entry, f"{workspace}{entry.path}")
+    with _failing(record, workspace):
+        module, stopped = _import(entry, f"{workspace}{entry.path}")
     flow = _find(module, entry.qualname, name)
     if flow is None:
         raise ReplayError(
@@ -93,15 +96,14 @@ def _package_names(entry: EntryPoint) -> list[str]:
 
 def _import(entry: EntryPoint, path: str) -> tuple[ModuleType, BaseException | None]:
     """Import the flow's module; what stopped it on the way, if anything did."""
-    with _failing(entry):
-        names = [module_name(entry), *(_package_names(entry) if entry.module.startswith(_MAIN) else [])]
-        for name, following in zip(names, [*names[1:], None], strict=True):
-            try:
-                return _execute(entry, name, path)
-            except ImportError as error:
-                if following is None or "relative import" not in str(error):
-                    raise
-        raise AssertionError(names)
+    names = [module_name(entry), *(_package_names(entry) if entry.module.startswith(_MAIN) else [])]
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        try:
+            return _execute(entry, name, path)
+        except ImportError as error:
+            if following is None or "relative import" not in str(error):
+                raise
+    raise AssertionError(names)
 
 
 def _execute(entry: EntryPoint, name: str, path: str) -> tuple[ModuleType, BaseException | None]:
@@ -162,13 +164,22 @@ def _no_flow_starts() -> Iterator[None]:
 
 
 @contextmanager
-def _failing(entry: EntryPoint) -> Iterator[None]:
+def _failing(record: RunRecord, workspace: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # foreign code: any error of it is told as one
+        what = f"{record.flow.entry.path} cannot be imported"
+        folders = Folders((), workspace)
+        lost = unrecorded_file(str(error), record, folders) if isinstance(error, FileNotFoundError) else None
+        if lost is not None:
+            raise ReplayError(
+                what,
+                why=f"it needs the file {lost}, which was never recorded: {NEVER_RECORDED}",
+                fix="import prefect before the module that reads the file, and run the flow again",
+            ) from error
         missing = isinstance(error, ImportError)
         raise ReplayError(
-            f"{entry.path} cannot be imported",
+            what,
             why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
             fix="see that the packages it imports are installed here, in the versions of the original"
             if missing

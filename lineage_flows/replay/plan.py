@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.errors import BlobMissingError, CodeNotRestorableError, ReplayError
 from lineage_flows.records import BlobRef, DatasetRef, RunRecord, StepRecord
+from lineage_flows.replay.folders import files_of, folders_of
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
@@ -26,7 +27,8 @@ class Plan:
 
     Attributes:
         record: the run record of the original.
-        files: what is restored: absolute path in the original -> its content.
+        files: what is restored: absolute path in the original -> its content; the files of folders one by one.
+        folders: folders that were read whole: they hold what was captured of them, and nothing else.
         unkept: files the run read whose content is not in the store: path -> the dataset as it was read.
         substitutes: steps whose captured result is used in place of executing them: run id -> their output.
         code_path: a folder whose code is executed in place of the captured one; None for the captured code.
@@ -37,6 +39,7 @@ class Plan:
     record: RunRecord
     files: dict[str, BlobRef]
     unkept: dict[str, DatasetRef]
+    folders: tuple[str, ...]
     substitutes: dict[str, BlobRef]
     code_path: Path | None
     blobs: tuple[str, ...]
@@ -56,12 +59,15 @@ def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None,
         ReplayError: the run was captured at a level that keeps too little, or its flow cannot be called again.
         CodeNotRestorableError: its source code was not kept.
         BlobMissingError: the store does not hold a blob that the replay needs.
+        ContentError: the list of a folder's files was altered or cannot be trusted.
     """
     _check_level(record)
     _check_code(record, code_path)
     said = list(notes)
     reads = first_reads(record)
-    files = {path: item.blob for path, item in reads.items() if item.blob is not None}
+    folders = folders_of(reads)
+    lists = {item.blob.digest for path, item in reads.items() if path in folders and item.blob is not None}
+    files = files_of(reads, touched(record), store)
     substitutes = {
         step.run_id: step.output.blob
         for step in record.steps
@@ -71,11 +77,15 @@ def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None,
         path: item for path, item in reads.items() if item.blob is None and not _only_read_by(path, substitutes, record)
     }
     said.extend(_notes(record, substitutes))
-    blobs = tuple(dict.fromkeys([*_needed(record, files, substitutes), *_members(record, store)]))
-    for digest in blobs:
+    blobs = tuple(dict.fromkeys([*_needed(record, files, substitutes), *sorted(lists), *_members(record, store)]))
+    _ask(blobs, store)
+    return Plan(record, files, unkept, folders, substitutes, code_path, blobs, tuple(said))
+
+
+def _ask(digests: Iterable[str], store: Store) -> None:
+    for digest in digests:
         if not store.has(digest):
             raise BlobMissingError(digest, store.url)
-    return Plan(record, files, unkept, substitutes, code_path, blobs, tuple(said))
 
 
 def first_reads(record: RunRecord) -> dict[str, DatasetRef]:

@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401, PTH109, PTH117, PTH118 - wraps functions of any signature; the exact text of a path counts
+# ruff: noqa: ANN401, PTH106, PTH109, PTH117, PTH118 - wraps functions of any signature; the exact text of a path counts
 """Serves the files of a workspace under the names that the original run used for them, inside the process that replays it.
 
 Knows the standard library only, since it is installed before anything else is imported. Python's own functions on paths are
@@ -8,9 +8,11 @@ replaced; what a C library opens by itself is not seen here (pandas and pyarrow 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,6 +54,8 @@ class Redirector(Mirror):
         if original is None:
             return
         wrapper = self._tolerant(original) if rule.name == "mkdir" else original
+        if rule.name in {"rename", "replace"}:
+            wrapper = self._giving_way(original)
 
         @functools.wraps(original)
         def redirected(*arguments: Any, **named: Any) -> Any:
@@ -116,6 +120,25 @@ class Redirector(Mirror):
 
         return mkdir
 
+    def _giving_way(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A folder that is there only for files to come is in the way of one that is made aside and then takes its name."""
+
+        @functools.wraps(original)
+        def named_anew(source: Any, target: Any, *arguments: Any, **named: Any) -> Any:
+            if isinstance(target, str | bytes | os.PathLike):
+                self._vacate(os.path.join(os.getcwd(), self.serve(os.fsdecode(target), write=True)))
+            return original(source, target, *arguments, **named)
+
+        return named_anew
+
+    def _vacate(self, folder: str) -> None:
+        for at, _, _ in os.walk(folder, topdown=False):
+            mine = os.path.normpath(at)[len(self.places.workspace) :]
+            if at.startswith(self.places.workspace) and mine in self._assumed:
+                with contextlib.suppress(OSError):  # it holds something by now
+                    os.rmdir(at)
+                    self._assumed.discard(mine)
+
     def _replace_aliases(self) -> None:
         """Modules that took ``open`` under another name before us."""
         for module, name in _ALIASES:
@@ -151,6 +174,9 @@ class Redirector(Mirror):
                     database = self.serve(path, write=True)
             return connect(database, *arguments, **named)
 
+        self._put(
+            shutil, "move", self._giving_way(shutil.move)
+        )  # it asks whether the target is a folder before it renames
         self._put(sqlite3, "connect", connected)
         self._put(sqlite3.dbapi2, "connect", connected)
 

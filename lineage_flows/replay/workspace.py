@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lineage_flows.capture.code import restore_source_tree
+from lineage_flows.capture.file_content import folder_files, take
 from lineage_flows.capture.folder_tree import BROAD_FOLDERS
 from lineage_flows.compare.sources import NOT_CODE
-from lineage_flows.content import fingerprint_file
 from lineage_flows.errors import CodeNotRestorableError, HomeError, ReplayError
 from lineage_flows.records import DatasetRef, RunRecord
 from lineage_flows.replay.mirror import Places, real_path
@@ -96,6 +96,8 @@ class Workspace:
                 self._enclose(link)
             for folder in self._folders(plan.record):
                 self._folder(folder)
+            for folder in plan.folders:
+                self._folder(folder)
             for path, blob in plan.files.items():
                 target = self._place(path)
                 store.fetch(blob.digest, target)
@@ -169,9 +171,14 @@ class Workspace:
         """A file whose content was not kept is read where it lies, after its hash was checked."""
         source = Path(path)
         why = dataset.note or "its content was not kept"
+        names: list[str] = []
         try:
-            found = fingerprint_file(source)[0] if dataset.fingerprint is not None else None
-            present = source.is_file()
+            status = source.stat()
+            seen = take(path, status, store=None, size_cap=0, cache=None) if dataset.fingerprint is not None else None
+            found = seen.fingerprint if seen is not None else None
+            if source.is_dir():
+                names = [name for name, _ in folder_files(path)]
+            present = True
         except OSError:
             found, present = None, False
         if dataset.fingerprint is not None and found != dataset.fingerprint:
@@ -180,10 +187,15 @@ class Workspace:
                 why=f"{why}, and {'the file now has other content' if present else 'it is not there any more'}",
                 fix="put the file back as it was, or run the flow again with a larger LINEAGE_FLOWS_SIZE_CAP",
             )
-        if present:
-            target = self._place(path)
+        if not present:
+            return
+        if source.is_dir():
+            self._folder(path)
+        # A folder's files one by one: what is written into the folder must not come to lie in the original.
+        for item in [path] if source.is_file() else [f"{path.rstrip('/')}/{name}" for name in names]:
+            target = self._place(item)
             target.unlink(missing_ok=True)
-            target.symlink_to(source.resolve())
+            target.symlink_to(Path(item).resolve())
 
 
 def code_root(record: RunRecord) -> str:
@@ -198,11 +210,15 @@ def places(plan: Plan, workspace: Workspace, settings: Settings, store_url: str)
     entry = record.flow.entry
     roots = [code_root(record), entry.working_directory, *entry.import_roots]
     roots.extend(module.root for module in (record.flow.code.modules if record.flow.code else ()))
+    roots.extend(plan.folders)
     known = {item.path for item in touched(record)}
     folders = {os.path.dirname(path) for path in known}  # noqa: PTH120 - as above
     restored = {*plan.files, *plan.unkept}
-    held = {str(parent) for path in restored for parent in Path(path).parents}
-    written = {folder for folder in folders if folder not in held and not _in_tree(workspace, folder)}
+    held = {*plan.folders, *(str(parent) for path in restored for parent in Path(path).parents)}
+    there = (entry.working_directory, *entry.import_roots, tempfile.gettempdir())
+    held |= {str(folder) for path in there for folder in (Path(path), *Path(path).parents)}
+    made = {str(above) for folder in folders for above in (Path(folder), *Path(folder).parents)}
+    written = {folder for folder in made - held if not _holds_files(workspace, folder)}
     return Places(
         workspace=str(workspace.root),
         roots=tuple(sorted({root.rstrip("/") for root in roots if _is_narrow(root)})),
@@ -214,12 +230,10 @@ def places(plan: Plan, workspace: Workspace, settings: Settings, store_url: str)
     )
 
 
-def _in_tree(workspace: Workspace, folder: str) -> bool:
-    """Whether a folder of the mirror holds anything: then it was restored, and not only made for files to come."""
-    try:
-        return any(workspace.at(folder).iterdir())
-    except OSError:
-        return False
+def _holds_files(workspace: Workspace, folder: str) -> bool:
+    """Whether anything in a folder of the mirror was restored: then it was there, and not only made for files to come."""
+    walked = os.walk(workspace.at(folder))
+    return any(names or any(os.path.islink(os.path.join(at, name)) for name in below) for at, below, names in walked)  # noqa: PTH114, PTH118 - as above
 
 
 def _is_narrow(root: str) -> bool:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -392,6 +393,26 @@ def test_a_file_read_at_import_is_touched_when_the_flow_begins(tmp_path: Path, s
     (dataset,) = log.close().datasets
     assert dataset.via == ("import",)
     assert begin <= (dataset.touched or "") <= facts.now()
+
+
+def test_names_that_a_library_draws_do_not_make_a_folder_another_dataset(tmp_path: Path, store: DictStore) -> None:
+    def folder(name: str, files: dict[str, str]) -> str | None:
+        for file, content in files.items():
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text(content)
+        log = FileLog(store, size_cap=CAP)
+        log.read(str(tmp_path / name), "read_table", folders=True)
+        (dataset,) = log.close().datasets
+        return dataset.fingerprint
+
+    def named(first: str, second: str) -> dict[str, str]:
+        return {f"s=A/{uuid.uuid4().hex}-0.parquet": first, f"s=A/part-{uuid.uuid4()}.parquet": second}
+
+    table = folder("one", named("a", "b"))
+    assert folder("two", named("a", "b")) == table
+    assert folder("three", named("a", "c")) != table
+    assert folder("four", {f"s=B/{name[4:]}": content for name, content in named("a", "b").items()}) != table
+    assert folder("five", {**named("a", "b"), **named("a", "b")}) != table
 
 
 def test_a_folder_that_was_renamed_takes_its_files_along(tmp_path: Path, store: DictStore) -> None:

@@ -135,13 +135,15 @@ def test_changed_code_that_a_step_calls_is_named(path, old, new, said):
     assert "code" not in found.steps[2].causes
 
 
-def test_changed_code_that_a_step_cannot_reach_is_not_its_cause():
+def test_changed_code_that_a_step_cannot_reach_by_name_is_told_with_that_doubt():
     code = replaced("flow.py", "LIMIT = 3", "LIMIT = 4")
     found = difference(backtest(), backtest(code=code, features=5.0))
-    assert (first(found).task, first(found).causes) == ("features", ("unexplained",))
+    assert (first(found).task, first(found).causes) == ("features", ("code",))
+    assert "not reachable by name from step features" in first(found).details[0]
     found = difference(backtest(), backtest(code=code, model=5.0))
     assert (first(found).task, first(found).causes) == ("fit", ("code",))
     assert "`LIMIT`" in first(found).details[0]
+    assert "which step fit can call" in first(found).details[0]
 
 
 def test_a_changed_parameter_is_named_with_both_values():

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
+import pandas as pd
 import pytest
 
 from lineage_flows.delivery import deliver_once
@@ -243,6 +244,132 @@ def test_a_replay_changes_nothing_on_the_desk_and_reads_nothing_of_it(with_paths
     assert_identical(desk.replay(run))
     assert desk.contents() == before
     assert sorted((p.name, p.read_bytes()) for p in shared.iterdir()) == also
+
+
+FOLDERS = """
+import glob
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.dataset as ds
+from prefect import flow, task
+
+SHARED = "{shared}"
+
+
+@task
+def whole():
+    return pd.read_parquet("ds"), pd.read_parquet(f"{{SHARED}}/ds", filters=[("s", "==", "A")])
+
+
+@task
+def filtered():
+    return ds.dataset(f"{{SHARED}}/ds", partitioning="hive").to_table(filter=ds.field("v") > 1).to_pandas()
+
+
+@task
+def looked():
+    names = sorted(glob.glob(f"{{SHARED}}/ds/*/*.parquet"))
+    first = pd.read_parquet(names[0])
+    return sorted(os.listdir(f"{{SHARED}}/ds")), names, first, len(list(Path("ds").rglob("*.parquet")))
+
+
+@task
+def added(frame):
+    frame.to_parquet(Path(SHARED, "ds", "s=B", "new.parquet"))
+    Path(glob.glob(f"{{SHARED}}/ds/s=A/*")[0]).unlink()
+    return pd.read_parquet(f"{{SHARED}}/ds").shape
+
+
+@task
+def nested(frame):
+    out = Path("results")
+    out.mkdir()
+    (out / "plots" / "deep").mkdir(parents=True)
+    (out / "plots" / "deep" / "a.txt").write_text("1")
+    shutil.copytree(out / "plots", out / "copied")
+    shutil.copytree(out, "unfinished")
+    os.rename("unfinished", "published")
+    shutil.copytree(out, "unfinished")
+    shutil.move("unfinished", "moved")
+    frame.to_parquet("made", partition_cols=["s"])
+    return sorted(str(path) for path in Path().rglob("*.txt")), pd.read_parquet("made").shape
+
+
+@flow
+def foldered():
+    frame, _ = whole()
+    filtered()
+    looked()
+    nested(frame)
+    return added(frame)
+
+
+if __name__ == "__main__":
+    print(foldered())
+"""
+
+
+def test_folders_of_files_are_read_written_and_made_as_in_the_original(desk, tmp_path):
+    shared = tmp_path / "shared"
+    frame = pd.DataFrame({"s": list("AABB"), "v": [1.0, 2.0, 3.0, 4.0]})
+    for folder in (shared / "ds", desk.folder / "ds"):
+        frame.to_parquet(folder, partition_cols=["s"])
+    run = desk.run(FOLDERS.format(shared=shared))
+    shutil.rmtree(desk.folder)
+    shutil.rmtree(shared)
+    (shared / "ds" / "s=Z").mkdir(parents=True)
+    shutil.copy(Path(__file__), shared / "ds" / "s=Z" / "not.parquet")
+    before = sorted((path, path.stat().st_mtime_ns) for path in shared.rglob("*"))
+    report = desk.replay(run)
+    assert_identical(report)
+    assert sorted((path, path.stat().st_mtime_ns) for path in shared.rglob("*")) == before
+    assert not desk.folder.exists()
+
+
+LACKING = """
+import argparse
+import os
+
+from prefect import flow, task
+
+
+@task
+def by_a_global(n):
+    return args.scale * n
+
+
+@task
+def only_looked_at():
+    return os.path.getsize(".cache/prices.bin")
+
+
+@flow
+def lacking():
+    by_a_global(2, return_state=True)
+    only_looked_at(return_state=True)
+    return 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scale", type=int, default=3)
+    args = parser.parse_args()
+    lacking()
+"""
+
+
+def test_what_a_replay_cannot_have_is_said_in_place_of_guessing(desk):
+    desk.write(".cache/prices.bin", "x")
+    report = desk.replay(desk.run(LACKING))
+    of_global, of_file = report.steps
+    assert (of_global.verdict, of_global.causes) == ("different", ("code",))
+    assert "`args` is bound only in the `__main__` block of flow.py" in of_global.details[0]
+    assert (of_file.verdict, of_file.causes) == ("different", ("inputs",))
+    assert f"{desk.folder}/.cache/prices.bin was never recorded" in of_file.details[0]
+    assert not any("clock" in detail for step in report.steps for detail in step.details)
 
 
 RANDOM = """

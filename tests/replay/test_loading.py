@@ -145,6 +145,15 @@ def test_a_flow_that_cannot_be_imported_is_one_clear_error(project, source, why)
     assert "\n" not in str(error.value)
 
 
+def test_a_file_that_was_read_before_prefect_was_there_to_see_it_is_said_never_to_have_been_recorded(project):
+    with pytest.raises(ReplayError) as error:
+        load(project, "open(__file__ + '.json')", "pipeline", "pipeline")
+    assert "/desk/project/daily_flow.py.json, which was never recorded" in str(error.value)
+    assert str(project) not in str(error.value)
+    assert "before Prefect was imported" in error.value.why
+    assert "import prefect before the module that reads the file" in error.value.fix
+
+
 def test_a_flow_of_a_package_keeps_its_name_and_relative_imports(project):
     (project / "pkg").mkdir()
     (project / "pkg" / "__init__.py").write_text("")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from lineage_flows.errors import BlobMissingError, CodeNotRestorableError, ReplayError
+from lineage_flows.errors import BlobMissingError, CodeNotRestorableError, ContentError, ReplayError
 from lineage_flows.records import BlobRef, ModuleFile, RandomStates
 from lineage_flows.replay.plan import first_reads, make_plan
 from tests.compare.building import Blobs, Run, read, wrote
@@ -144,3 +145,50 @@ def test_capture_errors_of_the_original_are_said():
     plan = make_plan(run.record(capture_errors=("code: no",)), run.blobs, notes=("first",))
     assert plan.notes[0] == "first"
     assert plan.notes[1].startswith("2 capture errors")
+
+
+def listing(blobs: Blobs, files: dict[str, str]) -> BlobRef:
+    """A folder as capture keeps it: a list that names the blob of every file."""
+    named = {
+        name: {"digest": blobs.keep(content.encode()).digest, "size": len(content), "fingerprint": content}
+        for name, content in files.items()
+    }
+    return blobs.keep(json.dumps({"files": named}).encode(), "folder")
+
+
+def test_a_folder_that_was_read_is_every_file_in_it():
+    run = Run(code=CODE)
+    blobs = run.blobs
+    blob = listing(blobs, {"s=A/1.parquet": "a", "s=B/2.parquet": "b"})
+    run.step("load", datasets=(read("/d/ds", "x", 1, blob=blob), kept(blobs, "/d/ds/s=B/2.parquet", "later", 2)))
+    plan = make_plan(run.record(), blobs)
+    assert plan.folders == ("/d/ds",)
+    assert {path: item.digest for path, item in plan.files.items()} == {
+        "/d/ds/s=A/1.parquet": blobs.keep(b"a").digest,
+        "/d/ds/s=B/2.parquet": blobs.keep(b"b").digest,
+    }
+    for digest in (blob.digest, blobs.keep(b"a").digest):
+        with pytest.raises(BlobMissingError):
+            make_plan(run.record(), Blobs({name: data for name, data in blobs.items() if name != digest}))
+
+
+def test_what_the_run_wrote_into_a_folder_before_it_read_the_folder_is_not_restored():
+    run = Run(code=CODE)
+    blobs = run.blobs
+    run.step("write", datasets=(wrote("/d/ds/new.parquet", "n", 1), wrote("/d/made", "m", 2)))
+    run.step(
+        "load",
+        datasets=(
+            read("/d/ds", "x", 3, blob=listing(blobs, {"old.parquet": "o", "new.parquet": "n"})),
+            read("/d/made/s=A", "y", 4, blob=listing(blobs, {"1.parquet": "m"})),
+        ),
+    )
+    assert set(make_plan(run.record(), blobs).files) == {"/d/ds/old.parquet"}
+
+
+@pytest.mark.parametrize("names", ['{"files": {"../x": {"digest": "d", "size": 1}}}', '{"files": {"x": {}}}', "no"])
+def test_a_folders_list_that_cannot_be_trusted_is_refused(names):
+    run = Run(code=CODE)
+    run.step("load", datasets=(read("/d/ds", "x", 1, blob=run.blobs.keep(names.encode(), "folder")),))
+    with pytest.raises(ContentError, match="/d/ds"):
+        make_plan(run.record(), run.blobs)

@@ -24,6 +24,10 @@ from hypothesis import strategies as st
 from lineage_flows.replay.mirror import Places, real_path
 from lineage_flows.replay.redirect import Redirector
 
+PUBLISHED = tuple(
+    f"out/{name}" for name in ("renamed", "renamed/plots", "replaced", "replaced/plots", "moved", "moved/plots")
+)
+
 
 class Desk:
     """A project on the desk, its copy in a workspace, and a folder outside both."""
@@ -47,6 +51,8 @@ class Desk:
             copy.write_text(text)
         (self.mine(self.project) / "sub").mkdir()
         (self.mine(self.project) / "out").mkdir()
+        for name in PUBLISHED:
+            (self.mine(self.project) / name).mkdir()
         (self.mine(self.project) / "source.txt").write_text("kept")
 
     def mine(self, path: Path | str) -> Path:
@@ -60,7 +66,7 @@ class Desk:
             listed=frozenset({str(self.shared)}),
             readable=(str(self.project / ".venv"),),
             writable=(str(self.base / "desk" / "home"),),
-            assumed=frozenset({str(self.project / "out")}),
+            assumed=frozenset(str(self.project / name) for name in ("out", *PUBLISHED)),
         )
 
     def snapshot(self) -> dict[str, str]:
@@ -239,6 +245,17 @@ def test_a_folder_made_for_the_originals_files_can_be_made_once(desk):
         os.mkdir(desk.project / "out")
     with pytest.raises(FileExistsError):
         os.mkdir(desk.project / "sub")
+
+
+def test_a_folder_made_for_the_originals_files_gives_way_to_one_that_takes_its_name(desk):
+    for name, take_name in (("renamed", os.rename), ("replaced", os.replace), ("moved", shutil.move)):
+        with pytest.raises(OSError, match="not empty"):
+            os.rmdir(desk.mine(desk.project / "out" / name))
+        source = desk.project / f"{name}.part"
+        source.mkdir()
+        (source / "a.txt").write_text("1")
+        take_name(str(source), str(desk.project / "out" / name))
+        assert os.listdir(desk.project / "out" / name) == ["a.txt"]
 
 
 def test_own_folders_are_written_where_they_are(desk):

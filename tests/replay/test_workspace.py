@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lineage_flows.capture.code import capture_source_tree
+from lineage_flows.capture.file_content import take
 from lineage_flows.content import fingerprint_file, open_store
 from lineage_flows.errors import BlobAlteredError, BlobMissingError, CodeNotRestorableError, HomeError, ReplayError
 from lineage_flows.records import RunRecord
@@ -266,3 +267,52 @@ def test_a_home_or_the_root_is_never_wholly_the_workspaces(project):
         plan = project.build(record, workspace)
         found = places(plan, workspace, settings(project), project.store.url)
     assert found.roots == (str(project.folder),)
+
+
+def test_a_folder_that_was_read_lies_in_the_mirror_whole_and_is_wholly_the_workspaces(project, tmp_path):
+    outside = tmp_path / "outside" / "ds"
+    (outside / "s=A").mkdir(parents=True)
+    (outside / "s=A" / "1.parquet").write_text("a")
+    content = take(str(outside), outside.stat(), store=project.store, size_cap=1 << 20, cache=None)
+    record = project.record(read(str(outside), "x", 1, fingerprint=content.fingerprint, blob=content.blob))
+    with Workspace() as workspace:
+        plan = project.build(record, workspace)
+        assert workspace.at(f"{outside}/s=A/1.parquet").read_text() == "a"
+        found = places(plan, workspace, settings(project), project.store.url)
+    assert str(outside) in found.roots, "a file that came into it since does not exist in the replay"
+    assert {str(outside), f"{outside}/s=A"} <= set(found.listed)
+
+
+def test_a_folder_that_was_not_kept_is_linked_file_by_file_when_it_is_still_what_it_was(project, tmp_path):
+    outside = tmp_path / "outside" / "ds"
+    (outside / "s=A").mkdir(parents=True)
+    (outside / "s=A" / "1.parquet").write_text("a")
+    seen = take(str(outside), outside.stat(), store=None, size_cap=0, cache=None)
+    record = project.record(read(str(outside), "x", 1, fingerprint=seen.fingerprint, note="over the size cap"))
+    with Workspace() as workspace:
+        project.build(record, workspace)
+        mine = workspace.at(f"{outside}/s=A/1.parquet")
+        assert mine.is_symlink(), (
+            "the redirector copies a linked file before it is changed, and can do so for files only"
+        )
+        assert not mine.parent.is_symlink()
+        assert mine.read_text() == "a"
+    (outside / "s=A" / "2.parquet").write_text("b")
+    with pytest.raises(ReplayError, match="now has other content"), Workspace() as workspace:
+        project.build(record, workspace)
+
+
+def test_every_folder_that_holds_only_what_the_run_wrote_can_be_made_anew(project, tmp_path):
+    record = project.record(
+        project.captured(f"{tmp_path}/shared/in/prices.csv", "kept"),
+        wrote(f"{project.folder}/out/plots/deep/a.txt", "r", 2),
+        wrote(f"{tmp_path}/shared/results/a.txt", "r", 3),
+    )
+    with Workspace() as workspace:
+        plan = project.build(record, workspace)
+        found = places(plan, workspace, settings(project), project.store.url)
+    made = {"out", "out/plots", "out/plots/deep"}
+    assert {f"{project.folder}/{name}" for name in made} | {f"{tmp_path}/shared/results"} <= found.assumed
+    there = {str(project.folder), str(project.folder.parent), f"{tmp_path}/shared", f"{tmp_path}/shared/in", "/"}
+    assert not there & found.assumed
+    assert tempfile.gettempdir() not in found.assumed

@@ -1,0 +1,87 @@
+"""What is left to say where nothing that was recorded explains a difference: what was compared, and what was not.
+
+Knows records; must not know how causes are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lineage_flows.compare.code import ComparedCode
+from lineage_flows.records import FlowRecord, RandomStates, RunRecord, StepRecord
+
+__all__ = ["hints"]
+
+_MOST = 6
+
+
+def hints(
+    a: StepRecord | FlowRecord,
+    b: StepRecord | FlowRecord,
+    runs: tuple[RunRecord, RunRecord],
+    code: ComparedCode,
+    touched: Collection[str],
+) -> list[str]:
+    """What is known to make runs differ, then what was compared and what was not.
+
+    Args:
+        a: the step or flow of the one run.
+        b: the same of the other.
+        runs: the two runs.
+        code: what is known of their code.
+        touched: names of the files that either run read or wrote.
+    """
+    said: list[str] = []
+    if isinstance(a, StepRecord):
+        said.extend(f"it read what cannot be served again: {item}" for item in a.unrestorable[:_MOST])
+        beside = [
+            step.task_name
+            for step in runs[0].steps
+            if step.run_id != a.run_id and step.flow_run_id == a.flow_run_id and _overlap(a, step)
+        ]
+        if beside and (_draws(a.random) or _draws(b.random)):
+            said.append(f"it ran at the same time as {beside[0]}, and threads share the global random generators")
+        if a.random is None:
+            said.append("the original's random state was not recorded")
+    others = [path for path in code.others if path not in touched]
+    if others:
+        more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
+        said.append(
+            f"files of the project that are no Python differ, and nobody was seen reading them: {', '.join(others[:_MOST])}{more}"
+        )
+    return [*said, _compared(runs, code)]
+
+
+def _compared(runs: tuple[RunRecord, RunRecord], code: ComparedCode) -> str:
+    equal, open_ = [], []
+    if code.same:
+        equal.append("the code (what was captured was executed)")
+    elif code.old is not None and code.new is not None:
+        equal.append("its own code and the code it reaches by name")
+    else:
+        equal.append("its own code")
+        open_.append("the project's other code, which was not kept")
+    equal.extend(["its inputs", "the flow's parameters", "the files that were seen being read"])
+    if None not in [run.flow.environment for run in runs]:
+        equal.append("the recorded environment")
+    else:
+        open_.append("the environment, which was not recorded")
+    open_.extend(
+        [
+            "environment variables that are not recorded",
+            "the clock",
+            "the order of threads and of sets of text (fixed by PYTHONHASHSEED)",
+            "what another run in the same process left behind (a cache, a module's global)",
+        ]
+    )
+    return f"compared and the same: {', '.join(equal)}; not compared: {', '.join(open_)}"
+
+
+def _draws(states: RandomStates | None) -> bool:
+    return states is not None and (states.python is not None or states.numpy is not None)
+
+
+def _overlap(a: StepRecord, b: StepRecord) -> bool:
+    if not (a.started and a.ended and b.started and b.ended):
+        return False
+    return a.started < b.ended and b.started < a.ended
