@@ -16,7 +16,7 @@ from lineage_flows.records import FlowRecord, StepRecord
 if TYPE_CHECKING:
     from lineage_flows.capture.session import Session
 
-__all__ = ["adopt", "catch_up", "is_scattered", "remember_parameters"]
+__all__ = ["adopt", "catch_up", "is_scattered"]
 
 
 def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
@@ -49,7 +49,6 @@ def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
             level=level,
         )
     flow = LiveFlow(start=start, links=Links(), files=None, adopted=True, scattered=True)
-    remember_parameters(session, flow)
     session.enter(flow)
     return flow
 
@@ -59,14 +58,6 @@ def is_scattered(runner: object) -> bool:
     from prefect.task_runners import ThreadPoolTaskRunner
 
     return not isinstance(runner, ThreadPoolTaskRunner)
-
-
-def remember_parameters(session: Session, flow: LiveFlow) -> None:
-    """Parameters of a flow are values that its steps may take in."""
-    run_id = flow.start.run_id
-    for parameter in flow.start.parameters:
-        uri = session.result_uri("flow-run", run_id, f"parameter/{parameter.name}")
-        flow.root.links.produced(run_id, uri, parameter.value, is_result=False)
 
 
 def catch_up(session: Session, flow: LiveFlow) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts, files, randomness
-from lineage_flows.capture.adoption import catch_up, is_scattered, remember_parameters
+from lineage_flows.capture.adoption import catch_up, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
 from lineage_flows.capture.internal import is_internal
@@ -156,7 +156,6 @@ class FlowRecorder:
             parent=parent,
         )
         flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
-        remember_parameters(self._session, flow)
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
         if parent is None:

@@ -109,9 +109,13 @@ class Session:
         return value_uri(self.settings.namespace, "flow-run" if what == "flow-run" else "task-run", run_id, part)
 
     def enter(self, flow: LiveFlow) -> None:
-        """Remember a flow run that has started."""
+        """Remember a flow run that has started, and the parameters that its steps may take in."""
+        run_id = flow.start.run_id
+        for parameter in flow.start.parameters:
+            uri = self.result_uri("flow-run", run_id, f"parameter/{parameter.name}")
+            flow.root.links.produced(run_id, uri, parameter.value, is_result=False)
         with self._lock:
-            self._flows[flow.start.run_id] = flow
+            self._flows[run_id] = flow
 
     def leave(self, flow: LiveFlow) -> None:
         """Forget a flow run that has left the engine."""
