@@ -6,7 +6,6 @@ Knows every stage up to delivery; must not know replay or the command line.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import os
 import sys
@@ -31,7 +30,7 @@ _prepared = False
 _declined = False
 _tried = False
 _LEAVE_SECONDS = 0.5
-"""How long the end of a process waits for a batch that is on its way."""
+"""How long a process that ends waits for a batch that is on its way."""
 _ENGINES = ("prefect.flow_engine", "prefect.task_engine")
 
 
@@ -108,13 +107,14 @@ class Runtime:
         return self.courier().flush(self.settings.flush_seconds, receivers=("graph",))
 
     def leave(self) -> None:
-        """The process ends: close what can be closed at once, so that each database is one file again. Never raises.
+        """Close what can be closed soon, so that each database is one file again; a forked child leaves its parent's alone.
 
-        A child that was forked leaves its parent's alone.
+        Raises:
+            CaptureError: under ``strict``.
         """
-        with contextlib.suppress(Exception):
+        with self.session.boundary.guard("closing the spool and the graph"):
             if self._pid == os.getpid() and (self._courier is None or self._courier.stop(_LEAVE_SECONDS)):
-                self.spool.close()
+                self.spool.close()  # else a courier that a silent receiver holds up still needs it
 
     def _finished(self, record: RunRecord) -> None:
         if self.settings.ui_artifact:
@@ -227,9 +227,8 @@ def stop() -> None:
 
         engine.uninstall()
         _stop_observing()
-        if runtime._courier is not None:
-            runtime._courier.stop(timeout=1.0)
-        runtime.spool.close()
+        atexit.unregister(runtime.leave)
+        runtime.leave()
 
 
 def prepare() -> None:
