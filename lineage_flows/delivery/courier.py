@@ -27,7 +27,7 @@ GIVE_UP_AFTER = 3
 """Failures in a row after which ``flush`` no longer waits for a receiver."""
 
 PERIOD = 2.0
-"""Seconds between looks into the spool. A flow that were followed event by event would share its processor with the courier all
+"""Seconds between looks into the spool. A flow that was followed event by event would share its processor with the courier all
 the time, and a batch of one costs ten times its share of a large one; ``flush`` does not wait for the next look.
 """
 _BUSY, _HURRIED_BUSY = 0.25, 0.02
@@ -193,8 +193,7 @@ class _Carrier:
         self._condition = threading.Condition()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._called = False
-        """Whether someone hurried since the last look."""
+        self._hurried_anew = False
         self._hurried = 0
         self.tried = False
         """Whether it was tried since someone hurried."""
@@ -218,7 +217,7 @@ class _Carrier:
         with self._condition:
             self._hurried += 1
             self.tried = False
-            self._called = True
+            self._hurried_anew = True
             self._condition.notify_all()
 
     def take_time(self) -> None:
@@ -265,7 +264,9 @@ class _Carrier:
             self.route.retry_parked(stopping)
         self._sleep(PERIOD, stopping)
         while not stopping.is_set():
-            self._called = False  # before looking: who hurries from here on has accepted something that may not be seen
+            self._hurried_anew = (
+                False  # before looking: who hurries from here on has accepted something that may not be seen
+            )
             outcome = self.route.attempt(stopping)
             self._looked(outcome, stopping)
         self.route.close()
@@ -278,7 +279,7 @@ class _Carrier:
 
     def _sleep(self, seconds: float, stopping: threading.Event) -> None:
         with self._condition:
-            self._condition.wait_for(lambda: stopping.is_set() or self._called, seconds)
+            self._condition.wait_for(lambda: stopping.is_set() or self._hurried_anew, seconds)
 
     def _pause(self, outcome: Outcome) -> float:
         if outcome == "failed":

@@ -123,15 +123,7 @@ class Spool:
         return [self._record(what, body) for what, body in rows]
 
     def completed(self, root_run_id: str, after: int) -> tuple[list[StepRecord | FlowRecord], int]:
-        """The records of the runs under a root flow run that completed since an earlier call, whichever process ran them.
-
-        Args:
-            root_run_id: the root's.
-            after: what the call before gave as its second result; 0 for all.
-
-        Raises:
-            DeliveryError: they cannot be read.
-        """
+        """See ``events.Sink``."""
         rows = self._database.read(
             "SELECT what, body, seq FROM events JOIN records USING (run_id) WHERE kind = 'COMPLETE'"
             " AND events.root_run_id = :root AND seq > :after"
