@@ -40,6 +40,8 @@ class Redirector(Mirror):
         """Replace Python's functions on paths by ones that ask ``serve`` first."""
         for rule in _RULES:
             self._replace(rule)
+        # It asks whether the target is a folder before it renames.
+        self._put(shutil, "move", self._giving_way(shutil.move))
         self._replace_aliases()
         self._wrap_programs()
 
@@ -174,9 +176,6 @@ class Redirector(Mirror):
                     database = self.serve(path, write=True)
             return connect(database, *arguments, **named)
 
-        self._put(
-            shutil, "move", self._giving_way(shutil.move)
-        )  # it asks whether the target is a folder before it renames
         self._put(sqlite3, "connect", connected)
         self._put(sqlite3.dbapi2, "connect", connected)
 
