@@ -30,6 +30,8 @@ CaptureLevel = Literal["off", "metadata", "inputs", "all"]
 Keeper = Literal["embedded", "sagemaker"]
 
 PREFIX = "LINEAGE_FLOWS_"
+_SERVICE = re.compile(r"(SERVICE|PORT)(_.*)?|.*_(SERVICE|PORT)_.*|.*_PORT", re.DOTALL)
+"""Kubernetes tells every container of each service in such variables, and one may be called lineage-flows-something."""
 _OTHER_VARIABLES = frozenset({f"{PREFIX}DEBUG", f"{PREFIX}REPLAY_SPEC", f"{PREFIX}TEST_API_URL"})
 """Variables of ours that are no settings: tracebacks of the command line, what a replay tells its process, a server for tests."""
 
@@ -239,8 +241,10 @@ def _check_names() -> None:
     """
     for variable in sorted(os.environ):
         name = variable.upper()
-        known = name in _OTHER_VARIABLES or name.removeprefix(PREFIX).lower() in Settings.model_fields
-        if name.startswith(PREFIX) and not known:
+        if not name.startswith(PREFIX) or name in _OTHER_VARIABLES:
+            continue
+        setting = name.removeprefix(PREFIX)
+        if setting.lower() not in Settings.model_fields and _SERVICE.fullmatch(setting) is None:
             raise SettingsError(variable, os.environ[variable], _one_of_the_settings())
 
 

@@ -122,6 +122,8 @@ def test_a_misspelt_variable_is_named(monkeypatch, name):
 
 def test_our_variables_that_are_no_settings_are_let_be(monkeypatch):
     monkeypatch.setenv("LINEAGE_FLOWS_DEBUG", "1")
+    for of_a_service in ("PORT", "SERVICE_HOST", "PORT_80_TCP_ADDR", "API_SERVICE_PORT_HTTP", "API_PORT"):
+        monkeypatch.setenv(f"LINEAGE_FLOWS_{of_a_service}", "tcp://10.0.0.1:80")
     load_settings()
 
 
