@@ -22,7 +22,11 @@ from prefect.task_runners import ProcessPoolTaskRunner
 
 @task
 def make(n):
-    time.sleep(1)  # so that each worker makes one
+    open(f"begun-{n}", "w").close()
+    deadline = time.monotonic() + 60
+    while not (os.path.exists("begun-3") and os.path.exists("begun-4")):  # so that each worker makes one
+        assert time.monotonic() < deadline, "one worker made both"
+        time.sleep(0.01)
     return pd.DataFrame({"a": range(n), "p": os.getpid()})
 
 @task
