@@ -3,17 +3,33 @@ from __future__ import annotations
 import importlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_SSL_CERT_FILE,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    temporary_settings,
+)
 
 from lineage_flows.errors import DeliveryError
 from lineage_flows.ui import publish
@@ -66,6 +82,79 @@ def test_a_server_that_is_not_there_is_reported_once_and_nothing_is_raised() -> 
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
         publish(backtest_record(), on_error=errors.append).join()
     assert len(errors) == 1
+
+
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            answer(self)
+
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    return server
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of this machine's own, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    found = folder / "certificate.pem", folder / "key.pem"
+    found[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    found[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return found
+
+
+def test_a_server_that_sends_on_to_https_gets_its_page_and_has_to_show_who_it_is(tmp_path: Path) -> None:
+    got: list[str] = []
+
+    def take(request: BaseHTTPRequestHandler) -> None:
+        got.append(f"{request.command} {request.path}")
+        request.send_response(201)
+        request.send_header("Content-Length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    def send_on(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(307)
+        request.send_header("Location", f"https://127.0.0.1:{safe.server_port}{request.path}")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    safe, plain = serving(take), serving(send_on)
+    known, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(known, key)
+    safe.socket = context.wrap_socket(safe.socket, server_side=True)
+    for server in (safe, plain):
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    errors: list[BaseException] = []
+    try:
+        api = {PREFECT_API_URL: f"http://127.0.0.1:{plain.server_port}/api", PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False}
+        with temporary_settings(api):
+            publish(backtest_record(), on_error=errors.append).join()
+        assert (len(errors), got) == (1, []), "nobody vouches for this server"
+        with temporary_settings({**api, PREFECT_API_SSL_CERT_FILE: str(known)}):
+            publish(backtest_record(), on_error=errors.append).join()
+        assert (len(errors), got[-1]) == (1, "POST /api/artifacts/")
+    finally:
+        for server in (safe, plain):
+            server.shutdown()
+            server.server_close()
 
 
 def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
