@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports Prefect: neither the developer's profile nor a plugin of this checkout may reach a test.
@@ -39,10 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_openlineage_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What openlineage-python writes into the environment when it is given one setting must not reach the next test."""
-    for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
-        monkeypatch.delenv(name)
+def no_openlineage_configuration() -> Iterator[None]:
+    """openlineage-python writes aliases of its settings into the environment: neither a flow nor the next test may meet them."""
+    yield
+    left = [name for name in os.environ if name.startswith("OPENLINEAGE")]
+    for name in left:
+        del os.environ[name]
+    assert left == [], "left in the process's environment"
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ FITTED: Final[Mapping[str, Config]] = {
 }
 """By type of transport, what of its configuration is replaced."""
 
-_environment = threading.Lock()
+_environment = threading.RLock()
 
 
 def configured() -> bool:
@@ -125,7 +125,8 @@ def _merged() -> Config | None:
     from openlineage.client.transport.noop import NoopConfig, NoopTransport
 
     try:
-        config = OpenLineageClient(transport=NoopTransport(NoopConfig())).config.transport
+        with environment_kept():
+            config = OpenLineageClient(transport=NoopTransport(NoopConfig())).config.transport
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise _wrong(str(error)) from error
     if config and config.get("type"):
