@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -222,11 +223,10 @@ def test_a_partitioned_folder_is_one_dataset(data: Path, read: Callable[[str], o
 )
 def test_a_folder_that_is_written(tmp_path: Path, write: Callable[[str], object]) -> None:
     found = touched(lambda: write(str(tmp_path / "out")))
-    parts = {
-        str(path.relative_to(tmp_path / "out")): fingerprint_file(path)[0]
-        for path in (tmp_path / "out").rglob("*")
-        if path.is_file()
-    }
+    parts: dict[str, object] = {}
+    for path in (tmp_path / "out").rglob("*.parquet"):
+        name, drawn = re.subn(r"[0-9a-f]{32}", "*", str(path.relative_to(tmp_path / "out")))
+        parts[name] = [fingerprint_file(path)[0]] if drawn else fingerprint_file(path)[0]
     assert [(item.direction, item.path, item.fingerprint) for item in found.datasets] == [
         ("write", str(tmp_path / "out"), fingerprint(parts))
     ]
