@@ -51,7 +51,7 @@ def blob(text: str, format: str = "arrow") -> BlobRef:
 
 
 def function(name: str, line: int = 10, digest: str | None = None) -> FunctionRef:
-    digest = digest or hashlib.sha256(name.encode()).hexdigest()
+    digest = digest or hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return FunctionRef(name=name, module="backtest", path="backtest.py", line=line, digest=f"sha256:{digest}")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lineage_flows.records import RunRecord
@@ -35,6 +35,7 @@ def test_a_label_holds_nothing_that_mermaid_acts_on_and_loses_nothing(text: str)
         assert unescape(written) == text
 
 
+@example("\ud800", "\udfff")
 @given(anything, anything)
 def test_every_line_is_of_the_grammar_whatever_the_names(task: str, flow: str) -> None:
     steps = (step(0, task or "x"), step(1, "end", flow_name=flow), step(2, "graph"))
