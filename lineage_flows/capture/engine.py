@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lineage_flows.capture.flows import FlowRecorder
     from lineage_flows.capture.steps import StepRecorder
 
-__all__ = ["SEAMS", "check_seams", "install", "installed", "uninstall"]
+__all__ = ["SEAMS", "check_seams", "check_yields", "install", "installed", "uninstall"]
 
 SEAMS: dict[tuple[str, str, str], tuple[bool, tuple[str, ...]]] = {
     ("prefect.task_engine", "SyncTaskRunEngine", "call_task_fn"): (False, ("self", "transaction")),
@@ -39,12 +39,32 @@ SEAMS: dict[tuple[str, str, str], tuple[bool, tuple[str, ...]]] = {
 }
 """Module, class and method -> (is it a coroutine function, the names of its parameters). Verified on Prefect 3.8.8."""
 
+GENERATORS = ("run_generator_task_sync", "run_generator_task_async")
+_LINK = "link_state_to_task_run_result"
+"""What Prefect calls with every value that one of these yields, before its reader gets it. The one seam that may be missing."""
+
 _originals: dict[tuple[str, str, str], Callable[..., Any]] = {}
+_link: list[Callable[..., Any]] = []
 
 
 def check_seams() -> list[str]:
     """What in the installed Prefect differs from what the wrapping relies on; empty when all is well. Imports Prefect's engine."""
     return [problem for seam in SEAMS if (problem := _problem(seam)) is not None]
+
+
+def check_yields() -> str | None:
+    """Why the yields of generator tasks cannot be seen in the installed Prefect; None when they can."""
+    module = importlib.import_module("prefect.task_engine")
+    link = getattr(module, _LINK, None)
+    if link is None or tuple(inspect.signature(link).parameters) != ("state", "result"):
+        return f"prefect.task_engine.{_LINK}(state, result) does not exist"
+    for name in GENERATORS:
+        if _LINK not in getattr(getattr(module, name, None), "__code__", _nothing.__code__).co_names:
+            return f"prefect.task_engine.{name} does not call {_LINK}"
+    return None
+
+
+def _nothing() -> None: ...
 
 
 def installed() -> bool:
@@ -76,6 +96,11 @@ def install(flows: FlowRecorder, steps: StepRecorder) -> None:
             setattr(owner, method, make_flow(original, flows))
         else:
             setattr(owner, method, _TASK_WRAPPERS[owner_name, method](original, steps))
+    steps.sees_yields = check_yields() is None
+    if steps.sees_yields:
+        module_of_tasks = importlib.import_module("prefect.task_engine")
+        _link.append(getattr(module_of_tasks, _LINK))
+        setattr(module_of_tasks, _LINK, _link_yield(_link[0], steps))
 
 
 def uninstall() -> None:
@@ -83,6 +108,8 @@ def uninstall() -> None:
     for (module, owner_name, method), original in _originals.items():
         setattr(getattr(importlib.import_module(module), owner_name), method, original)
     _originals.clear()
+    if _link:
+        setattr(importlib.import_module("prefect.task_engine"), _LINK, _link.pop())
 
 
 def _problem(seam: tuple[str, str, str]) -> str | None:
@@ -175,6 +202,18 @@ def _task_state_async(original: Callable[..., Any], steps: StepRecorder) -> Call
         return reached
 
     return set_state
+
+
+def _link_yield(original: Callable[..., Any], steps: StepRecorder) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def link_state_to_task_run_result(state: Any, result: Any) -> Any:
+        linked = original(state, result)
+        # The final result of every task passes here too.
+        if steps.generators and state.is_running():
+            steps.yielded(state, result)
+        return linked
+
+    return link_state_to_task_run_result
 
 
 def _flow_start(original: Callable[..., Any], flows: FlowRecorder) -> Callable[..., Any]:

@@ -227,6 +227,8 @@ class FlowRecorder:
 
     def _finished(self, flow: LiveFlow, state: State[Any]) -> None:
         session = self._session
+        for record_so_far in list(flow.generators.values()):
+            record_so_far()
         with self._boundary.guard("recording files of a flow run", flow.errors):
             if flow.files is not None:
                 touched = flow.files.close()

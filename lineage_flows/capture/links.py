@@ -1,7 +1,7 @@
 """Which output became which input, inside one root flow run: by Prefect's own tracking and by content.
 
-Knows records only. Prefect tracks by ``id(obj)``; for types without weak references (dict, list, str …) a recycled
-address can name a task that never made the value, so such a claim counts only when the contents bear it out.
+Knows records, and what events call a value. Prefect tracks by ``id(obj)``; for types without weak references (dict, list, str …) a
+recycled address can name a task that never made the value, so such a claim counts only when the contents bear it out.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lineage_flows.events.values import identity
 from lineage_flows.records import KnownBy, Source, ValueRef
 
 __all__ = ["Links", "is_trivial"]
 
 _SHORT_TEXT = 8
 _SMALL_INTS = range(-5, 257)
+_MOST_YIELDS = 10_000
+"""Yields of one generator that are remembered; of later ones only what Prefect says counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Links:
         self._lock = threading.Lock()
         self._by_run: dict[str, _Origin] = {}
         self._by_content: defaultdict[str, list[_Origin]] = defaultdict(list)
-        self._contents: dict[str, frozenset[str]] = {}
+        self._contents: defaultdict[str, set[str]] = defaultdict(set)
+        self._yields: defaultdict[str, int] = defaultdict(int)
 
     def produced(self, run_id: str, uri: str, value: ValueRef, *, is_result: bool = True) -> None:
         """Remember a value that a run gave out.
@@ -45,14 +49,28 @@ class Links:
             value: as it was given out.
             is_result: False for a parameter of a flow, which Prefect never means when it names the run.
         """
+        whole = identity(value)
         with self._lock:
             if is_result:
-                self._by_run.setdefault(run_id, _Origin(run_id, uri, value.fingerprint, ""))
-                self._contents[run_id] = self._contents.get(run_id, frozenset()) | _contents(value)
+                self._by_run.setdefault(run_id, _Origin(run_id, uri, whole, ""))
+                self._contents[run_id] |= _contents(value)
             if value.fingerprint and not is_trivial(value):
-                self._add(value.fingerprint, _Origin(run_id, uri, value.fingerprint, ""))
+                self._add(value.fingerprint, _Origin(run_id, uri, whole, ""))
             for part in value.parts:
-                self._add(part.fingerprint, _Origin(run_id, uri, value.fingerprint, part.path))
+                self._add(part.fingerprint, _Origin(run_id, uri, whole, part.path))
+
+    def yielded(self, run_id: str, uri: str, path: str, value: ValueRef) -> None:
+        """Remember a value that a generator yielded: a part of its output, whose fingerprint is known only when it ends."""
+        with self._lock:
+            self._by_run.setdefault(run_id, _Origin(run_id, uri, None, ""))
+            self._yields[run_id] += 1
+            if self._yields[run_id] > _MOST_YIELDS:
+                return
+            self._contents[run_id] |= _contents(value)
+            if value.fingerprint and not is_trivial(value):
+                self._add(value.fingerprint, _Origin(run_id, uri, None, path))
+            for part in value.parts:
+                self._add(part.fingerprint, _Origin(run_id, uri, None, path + part.path))
 
     def _add(self, fingerprint: str, origin: _Origin) -> None:
         known = self._by_content[fingerprint]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from lineage_flows.records import (
 if TYPE_CHECKING:
     from lineage_flows.capture.files import FileLog
     from lineage_flows.capture.randomness import Draws
+    from lineage_flows.capture.yields import Yields
 
 __all__ = ["Background", "LiveFlow", "LiveStep", "current_flow", "current_step"]
 
@@ -69,6 +71,8 @@ class LiveFlow:
     caught_up: int = 0
     """See ``events.Sink.completed``."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    generators: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """Generator tasks that nobody has read to their end yet: run id -> records what they yielded so far."""
 
     @property
     def root(self) -> LiveFlow:
@@ -96,6 +100,8 @@ class LiveStep:
     attempt_started: str | None = None
     inputs: tuple[InputRef, ...] = ()
     output: ValueRef | None = None
+    yields: Yields | None = None
+    """Of a generator: what this attempt has yielded so far."""
     datasets: list[DatasetRef] = field(default_factory=list)
     unrestorable: list[str] = field(default_factory=list)
     random: RandomStates | None = None

@@ -6,8 +6,11 @@ through unless ``strict`` says so; errors of an interceptor (a replay that canno
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts, files, randomness
@@ -16,7 +19,8 @@ from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.capture.live import LiveStep, current_step
-from lineage_flows.records import AttemptRef, StepRecord
+from lineage_flows.capture.yields import UNSEEN, Yields
+from lineage_flows.records import AttemptRef, StepRecord, ValueRef
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -29,9 +33,16 @@ _RETRIES = frozenset({"Retrying", "AwaitingRetry"})
 
 
 class StepRecorder:
-    """Records the task runs of one process."""
+    """Records the task runs of one process.
+
+    Attributes:
+        sees_yields: whether this Prefect lets the yields of generator tasks be seen.
+        generators: the generator tasks that are being read, by run id.
+    """
 
     def __init__(self, session: Session) -> None:
+        self.sees_yields = True
+        self.generators: dict[str, LiveStep] = {}
         self._session = session
         self._boundary = session.boundary
 
@@ -41,6 +52,8 @@ class StepRecorder:
             step = self._begin(engine)
             if step is not None:
                 step.from_cache = bool(transaction.is_committed())
+                if engine.task.isgenerator:
+                    self._closed(step)  # submitted: Prefect calls it like any function, and nobody reads it there
             return step
         return None
 
@@ -91,6 +104,10 @@ class StepRecorder:
             step.raised = None
             value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
             ref = self._session.values.see(value)
+            if step.yields is not None:
+                # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
+                step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
+                return
             level = step.start.level
             # A replay can neither read again what is gone, nor look into another machine's cache of results.
             needed = bool(step.unrestorable) or step.from_cache
@@ -99,6 +116,17 @@ class StepRecorder:
             step.output = ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
+
+    def yielded(self, state: State[Any], value: object) -> None:
+        """A generator task has yielded a value, which its reader has not seen yet."""
+        step = self.generators.get(str(state.state_details.task_run_id))
+        if step is None or step.yields is None:
+            return
+        with self._boundary.guard("recording what a task yields", step.errors):
+            ref = self._session.values.see(value)
+            path = step.yields.add(ref)
+            run_id = step.start.run_id
+            step.flow.root.links.yielded(run_id, self._session.result_uri("task-run", run_id), path, ref)
 
     def state(self, engine: Any, state: State[Any]) -> None:
         """A task run has reached a state."""
@@ -115,14 +143,63 @@ class StepRecorder:
             if name in _RETRIES:
                 if step is not None:
                     self._attempt_failed(step, name)
+                    if engine.task.isgenerator and state.is_running():
+                        self._open(engine)
                 return
             if step is None:
                 # Never called: a generator (which has no call_task_fn), an upstream that failed, or a crash before the call.
-                step = self._begin(engine)
+                step = self._open(engine) if state.is_running() else self._begin(engine)
             if step is not None and not step.finished and not state.is_running():
                 step.finished = True
                 self._close_attempt(step)
+                if step.yields is not None and step.output is None:
+                    step.output = self._yielded_so_far(step, left=True)
+                self._closed(step)
                 self._finished(step, state)
+
+    # ---------------------------------------------------------------------------------------------------- generators
+
+    def _open(self, engine: Any) -> LiveStep | None:
+        """An attempt of a generator begins, from which on its yields are taken in."""
+        step = self._begin(engine)
+        if step is not None:
+            step.yields = Yields("async_generator" if inspect.isasyncgenfunction(engine.task.fn) else "generator")
+            self.generators[step.start.run_id] = step
+            step.flow.generators[step.start.run_id] = partial(self._unfinished, step)
+        return step
+
+    def _closed(self, step: LiveStep) -> None:
+        step.yields = None
+        self.generators.pop(step.start.run_id, None)
+        step.flow.generators.pop(step.start.run_id, None)
+
+    def _yielded_so_far(self, step: LiveStep, returned: ValueRef | None = None, *, left: bool) -> ValueRef:
+        yields = step.yields
+        if yields is None or not self.sees_yields:
+            return ValueRef(fingerprint=None, type="generator", rule="none", note=UNSEEN)
+        whole = yields.whole(returned, left=left)
+        if step.start.level != "all":
+            return whole
+        note = "not kept: what a generator yields is not kept"
+        return whole.model_copy(update={"note": f"{whole.note}; {note}" if whole.note else note})
+
+    def _unfinished(self, step: LiveStep) -> None:
+        """The flow has ended, and a generator was not: what it yielded until now is recorded, since nobody may ever close it."""
+        with self._boundary.guard("recording what a task yields", step.errors):
+            step.output = self._yielded_so_far(step, left=True)
+            record = step.start.model_copy(
+                update={
+                    "attempt": step.attempt,
+                    "attempts": tuple(step.attempts),
+                    "state": "Running",
+                    "state_type": "RUNNING",
+                    "inputs": step.inputs,
+                    "output": step.output,
+                    "capture_errors": tuple(step.errors),
+                }
+            )
+            self._session.sink.accept(self._session.builder.step_event("RUNNING", record, step.flow.start), record)
+            step.output = None
 
     # ------------------------------------------------------------------------------------------------ one attempt
 
@@ -204,6 +281,8 @@ class StepRecorder:
             step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
 
     def _attempt_failed(self, step: LiveStep, state: str) -> None:
+        if step.attempts and step.attempts[-1].attempt == step.attempt:
+            return  # after a delay, Prefect goes from AwaitingRetry to Retrying
         step.attempts.append(
             AttemptRef(
                 attempt=step.attempt,

@@ -162,7 +162,7 @@ class Datasets:
             "lineageFlows_artifact",
             sourceUri=uri,
             artifactType=value.kind,
-            fingerprint=value.fingerprint,
+            fingerprint=values.identity(value),
             role="value",
             name=name,
             pythonType=value.type,
@@ -177,8 +177,8 @@ class Datasets:
 
     def _described(self, value: ValueRef, artifact: Facet) -> Facet:
         facets: Facet = {"lineageFlows_artifact": artifact}
-        if value.fingerprint is not None:
-            facets["version"] = self._facets.version(value.fingerprint)
+        if (version := self._facets.version(values.identity(value))) is not None:
+            facets["version"] = version
         if value.columns:
             facets["schema"] = self._facets.schema(value)
         return facets

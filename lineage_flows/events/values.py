@@ -11,12 +11,18 @@ from pydantic import JsonValue
 from lineage_flows.events.text import clip, finite, masked
 from lineage_flows.records import ValueRef
 
-__all__ = ["is_none", "is_trivial", "parameter_text", "preview", "rows"]
+__all__ = ["identity", "is_none", "is_trivial", "parameter_text", "preview", "rows"]
 
 MAX_PARAMETER = 2_000
 MAX_PREVIEW = 1_000
 
 _TABULAR = frozenset({"DataSet", "TimeSeries"})
+_STREAMS = frozenset({"generator", "async_generator"})
+
+
+def identity(value: ValueRef) -> str | None:
+    """The fingerprint under which events name a value; None for a generator's yields, which are taken in before they are whole."""
+    return None if value.type in _STREAMS else value.fingerprint
 
 
 def is_none(value: ValueRef) -> bool:
