@@ -114,6 +114,9 @@ def _on_open(log: FileLog, args: tuple[Any, ...]) -> None:
     if path is None or not (reads or writes) or origin() is Origin.TOOL:
         return
     via = "open" if isinstance(args[1], str) else "os.open"
+    if reads and writes and _only_adds(args[1], args[2]):
+        log.append(path, via)
+        return
     if reads:
         log.read(path, via)
     if writes:
@@ -153,6 +156,13 @@ def intent(mode: object, flags: object) -> tuple[bool, bool]:
         return True, bool(flags & os.O_TRUNC)
     anew = flags & os.O_TRUNC or (flags & os.O_CREAT and flags & os.O_EXCL)
     return not anew and (access == os.O_RDWR or bool(flags & os.O_APPEND)), True
+
+
+def _only_adds(mode: object, flags: object) -> bool:
+    """Whether an opening that reads and writes does the first only in that it adds to what is there."""
+    if isinstance(mode, str):
+        return "a" in mode and "+" not in mode
+    return isinstance(flags, int) and not flags & os.O_RDWR
 
 
 def _on_rename(log: FileLog, args: tuple[Any, ...]) -> None:

@@ -24,7 +24,7 @@ from lineage_flows.capture.active import Activation, Active, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, restore_content, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
 from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable
-from lineage_flows.capture.touches import Read, Touched, Write, dataset, last_written
+from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, resolution
 from lineage_flows.errors import ContentError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _active: Active[FileLog] = Active("lineage_flows_files")
 _order = itertools.count(1)
 _module_reads = ModuleReads()
 _NOTHING = Touched()
+_writers = Writers()
 
 
 @dataclass(slots=True)
@@ -112,6 +113,8 @@ class FileLog:
         self._unrestorable: dict[str, None] = {}
         self._errors: list[str] = []
         self._touched: Touched | None = None
+        self._began = time.time_ns()
+        self._writer = Writer()
 
     # ---------------------------------------------------------------------------------------- what happens to files
 
@@ -143,6 +146,7 @@ class FileLog:
         except OSError:
             before = None
         with self._lock:
+            _writers.remember(name, self._writer)
             self._removed.discard(name)
             pending = self._writes.get(name)
             if pending is None:
@@ -151,6 +155,12 @@ class FileLog:
             pending.moment = time.time_ns()
             if via not in pending.via:
                 pending.via.append(via)
+
+    def append(self, path: str, via: str) -> None:
+        """The run is about to add to a file: it takes in what is there, unless it has made that itself, past Python."""
+        if not self._made_unseen(path):
+            self.read(path, via)
+        self.write(path, via)
 
     def rename(self, source: str, target: str, via: str) -> None:
         """The run is about to give a file or folder another name: what it wrote there is a dataset under the new name."""
@@ -220,6 +230,7 @@ class FileLog:
         with self._lock:
             if self._touched is not None:
                 return self._touched
+            self._writer.until = time.time_ns()
             if not (self._reads or self._writes or self._unrestorable or self._errors):
                 self._touched = _NOTHING
                 return _NOTHING
@@ -265,6 +276,21 @@ class FileLog:
         return dataset(write, name, gone, write.moment, self._original_path)
 
     # ------------------------------------------------------------------------------------------------------- helpers
+
+    def _made_unseen(self, path: str) -> bool:
+        """Whether a file has changed since the run began, and by nobody who is known to: LightGBM writes its models in C++.
+
+        Where a time stamp cannot tell before from after, the run counts as the one who changed it if nobody else is known to have.
+        """
+        try:
+            status = os.stat(path)
+        except OSError:
+            return False
+        changed = min(status.st_mtime_ns, status.st_ctime_ns)
+        if changed <= self._began - resolution(changed):
+            return False
+        other = _writers.last(absolute(path) or "")
+        return other is None or other is self._writer or changed > other.until
 
     def _counting(self, path: str) -> str | None:
         """The absolute name of a path that counts as data and that can be recorded, else None."""

@@ -5,7 +5,9 @@ Knows the records and what the file system's time stamps are worth; must not kno
 
 from __future__ import annotations
 
+import math
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +20,10 @@ from lineage_flows.capture.paths import printable, to_uri
 if TYPE_CHECKING:
     from lineage_flows.records import DatasetRef
 
-__all__ = ["Read", "Touched", "Write", "dataset", "last_written"]
+__all__ = ["Read", "Touched", "Write", "Writer", "Writers", "dataset", "last_written", "resolution"]
 
 _SECOND = 1_000_000_000
+_MOST_WRITERS = 10_000
 _COARSE_CLOCK = 5
 """Linux's ``CLOCK_REALTIME_COARSE``, by which it stamps files; Python has no name for it."""
 
@@ -59,19 +62,52 @@ class Write:
     folders: bool
 
 
+@dataclass(slots=True)
+class Writer:
+    """A run as the writer of files: until when, in nanoseconds since 1970, it may have written them."""
+
+    until: float = math.inf
+
+
+class Writers:
+    """Who last opened each file for writing, among the runs of a process. Safe for threads; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[str, Writer] = {}
+
+    def remember(self, path: str, writer: Writer) -> None:
+        """A run opens a file for writing."""
+        with self._lock:
+            self._last.pop(path, None)
+            self._last[path] = writer
+            if len(self._last) > _MOST_WRITERS:
+                del self._last[next(iter(self._last))]
+
+    def last(self, path: str) -> Writer | None:
+        """The last run that did; None when none is known."""
+        return self._last.get(path)
+
+
+def resolution(changed: int) -> int:
+    """How far a time stamp of a file may lie behind the change it tells of, in nanoseconds.
+
+    A stamp is the time of the file system's last tick; whole seconds are those of a file system that has no finer ones.
+    """
+    return _tick() if changed % _SECOND else int(SETTLED_SECONDS * _SECOND)
+
+
 def last_written(write: Write, changed: int) -> int:
     """The last moment at which a file may have been written: what the run had made by then may be in it.
 
-    Nothing tells of a file being closed, but its time stamp tells of its last change. That is the time of the file system's last
-    tick before, so one tick more; whole seconds are those of a file system that has no finer ones. It counts only where it is
-    later than the opening, since a copy may keep its original's.
+    Nothing tells of a file being closed, but its time stamp tells of its last change. It counts only where it is later than the
+    opening, since a copy may keep its original's.
 
     Args:
         write: when it was opened.
         changed: the file's time stamp, in nanoseconds since 1970.
     """
-    tick = _tick() if changed % _SECOND else int(SETTLED_SECONDS * _SECOND)
-    return max(write.moment, min(changed + tick, time.time_ns()))
+    return max(write.moment, min(changed + resolution(changed), time.time_ns()))
 
 
 def dataset(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -57,6 +58,13 @@ def run(log: FileLog) -> Iterator[list[Touched]]:
     with files.activate(log):
         yield touched
     touched.append(log.close())
+
+
+def settled(path: Path, text: str) -> Path:
+    """A file that was there long before."""
+    path.write_text(text)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    return path
 
 
 def said(touched: Touched) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -124,8 +132,7 @@ def test_every_way_to_read(tmp_path: Path, store: DictStore, way: str) -> None:
     ],
 )
 def test_modes_on_a_file_that_exists(tmp_path: Path, store: DictStore, mode: str, expected: list[str]) -> None:
-    path = tmp_path / "data"
-    path.write_text("before")
+    path = settled(tmp_path / "data", "before")
     with run(FileLog(store, size_cap=CAP)) as touched, open(path, mode) as file:
         if mode != "r":
             file.write("x")
@@ -146,8 +153,7 @@ def test_modes_on_a_file_that_exists(tmp_path: Path, store: DictStore, mode: str
     ],
 )
 def test_flags(tmp_path: Path, store: DictStore, flags: int, expected: list[str]) -> None:
-    path = tmp_path / "data"
-    path.write_text("before")
+    path = settled(tmp_path / "data", "before")
     with run(FileLog(store, size_cap=CAP)) as touched:
         descriptor = os.open(path, flags)
         if flags != os.O_RDONLY:
@@ -165,11 +171,65 @@ def test_a_new_file_is_written_only(tmp_path: Path, store: DictStore, mode: str)
 
 @pytest.mark.parametrize("mode", ["r+", "a"])
 def test_what_was_not_changed_was_not_written(tmp_path: Path, store: DictStore, mode: str) -> None:
-    path = tmp_path / "data"
-    path.write_text("same")
+    path = settled(tmp_path / "data", "same")
     with run(FileLog(store, size_cap=CAP)) as touched:
         open(path, mode).close()
     assert said(touched[0]) == [("read", "data", ("open",))]
+
+
+def write_past_python(path: Path) -> None:
+    """As a library does in C or C++: no audit event tells of it."""
+    libc = ctypes.CDLL(None)
+    descriptor = libc.creat(os.fsencode(path), 0o644)
+    assert libc.write(descriptor, b"tree\n", 5) == 5
+    libc.close(descriptor)
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    "append", [lambda p: open(p, "a"), lambda p: os.fdopen(os.open(p, os.O_WRONLY | os.O_APPEND), "w")]
+)
+def test_what_a_step_made_past_python_and_then_adds_to_is_not_its_input(tmp_path, store, append, there) -> None:
+    path = tmp_path / "model.txt"
+    if there:
+        settled(path, "an older model")
+    with run(FileLog(store, size_cap=CAP)) as touched:
+        write_past_python(path)
+        with append(path) as file:
+            file.write("pandas_categorical:null\n")
+    assert [(dataset.direction, dataset.fingerprint) for dataset in touched[0].datasets] == [
+        ("write", fingerprint_file(path)[0])
+    ]
+
+
+def test_what_another_step_wrote_just_before_and_a_step_adds_to_is_its_input(tmp_path: Path, store: DictStore) -> None:
+    path = tmp_path / "notes.txt"
+    with run(FileLog(store, size_cap=CAP)) as first:
+        path.write_text("one")
+    other = FileLog(store, size_cap=CAP)
+    with run(FileLog(store, size_cap=CAP)) as second, open(path, "a") as file:
+        file.write("two")
+    (written,) = first[0].datasets
+    read, _ = second[0].datasets
+    assert (read.direction, read.fingerprint) == ("read", written.fingerprint)
+    # And so is what another wrote, or may still write, meanwhile.
+    with run(other) as third:
+        with files.activate(FileLog(store, size_cap=CAP)):
+            path.write_text("three")
+        with open(path, "a") as file:
+            file.write("four")
+    assert [dataset.direction for dataset in third[0].datasets] == ["read", "write"]
+
+
+def test_lightgbm_s_model_file_is_written_only(tmp_path: Path, store: DictStore) -> None:
+    import lightgbm
+
+    features = np.arange(60.0).reshape(30, 2)
+    data = lightgbm.Dataset(features, features[:, 0], params={"verbose": -1, "min_data_in_leaf": 2})
+    model = lightgbm.train({"verbose": -1, "num_threads": 1}, data, 2)
+    with run(FileLog(store, size_cap=CAP)) as touched:
+        model.save_model(tmp_path / "model.txt")
+    assert said(touched[0]) == [("write", "model.txt", ("open",))]
 
 
 def test_what_could_not_be_opened_was_not_touched(tmp_path: Path, store: DictStore) -> None:
