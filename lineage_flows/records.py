@@ -41,10 +41,11 @@ class BlobRef(Frozen):
 
 
 class Part(Frozen):
-    """A component of a container: its path (``/train``, ``/0/prices``) and its own fingerprint."""
+    """A component of a container: its path (``/train``, ``/0/prices``), its own fingerprint, whether many values equal it."""
 
     path: str
     fingerprint: str
+    common: bool = False
 
 
 class Column(Frozen):

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lineage_flows.content.describe import is_common_scalar
 from lineage_flows.events.values import identity
 from lineage_flows.records import KnownBy, Source, ValueRef
 
 __all__ = ["Links", "is_trivial"]
 
-_SHORT_TEXT = 8
-_SMALL_INTS = range(-5, 257)
+_CONTAINERS = frozenset({"dict", "list", "tuple", "set", "frozenset"})
+_ANYTHING = ""
 _MOST_YIELDS = 10_000
 """Yields of one generator that are remembered; of later ones only what Prefect says counts."""
 
@@ -38,6 +39,7 @@ class Links:
         self._by_run: dict[str, _Origin] = {}
         self._by_content: defaultdict[str, list[_Origin]] = defaultdict(list)
         self._contents: defaultdict[str, set[str]] = defaultdict(set)
+        self._opaque: defaultdict[str, set[str]] = defaultdict(set)
         self._yields: defaultdict[str, int] = defaultdict(int)
 
     def produced(self, run_id: str, uri: str, value: ValueRef, *, is_result: bool = True) -> None:
@@ -53,11 +55,12 @@ class Links:
         with self._lock:
             if is_result:
                 self._by_run.setdefault(run_id, _Origin(run_id, uri, whole, ""))
-                self._contents[run_id] |= _contents(value)
+                self._given_out(run_id, value)
             if value.fingerprint and not is_trivial(value):
                 self._add(value.fingerprint, _Origin(run_id, uri, whole, ""))
             for part in value.parts:
-                self._add(part.fingerprint, _Origin(run_id, uri, whole, part.path))
+                if not part.common:
+                    self._add(part.fingerprint, _Origin(run_id, uri, whole, part.path))
 
     def yielded(self, run_id: str, uri: str, path: str, value: ValueRef) -> None:
         """Remember a value that a generator yielded: a part of its output, whose fingerprint is known only when it ends."""
@@ -66,11 +69,17 @@ class Links:
             self._yields[run_id] += 1
             if self._yields[run_id] > _MOST_YIELDS:
                 return
-            self._contents[run_id] |= _contents(value)
+            self._given_out(run_id, value)
             if value.fingerprint and not is_trivial(value):
                 self._add(value.fingerprint, _Origin(run_id, uri, None, path))
             for part in value.parts:
-                self._add(part.fingerprint, _Origin(run_id, uri, None, path + part.path))
+                if not part.common:
+                    self._add(part.fingerprint, _Origin(run_id, uri, None, path + part.path))
+
+    def _given_out(self, run_id: str, value: ValueRef) -> None:
+        self._contents[run_id] |= _contents(value)
+        if value.fingerprint is None:
+            self._opaque[run_id].add(_ANYTHING if value.type in _CONTAINERS else value.type)
 
     def _add(self, fingerprint: str, origin: _Origin) -> None:
         known = self._by_content[fingerprint]
@@ -108,18 +117,27 @@ class Links:
                     continue
                 if made.uri in found:
                     found[made.uri][1].add("prefect")
-                elif identity_is_safe or _contents(value) & self._contents[run_id]:
+                elif identity_is_safe or self._may_be_from(run_id, value):
                     found[made.uri] = (made, {"prefect"})
         return tuple(
             Source(run_id=o.run_id, uri=o.uri, fingerprint=o.fingerprint, part=o.part, known_by=tuple(sorted(how)))
             for o, how in sorted(found.values(), key=lambda item: (item[0].run_id, item[0].uri))
         )
 
+    def _may_be_from(self, run_id: str, value: ValueRef) -> bool:
+        """Whether what a run gave out bears out that a value is from it; of what has no fingerprint, only the type can."""
+        if value.fingerprint is None:
+            opaque = self._opaque.get(run_id, ())
+            if value.type in opaque or _ANYTHING in opaque:
+                return True
+        return bool(_contents(value) & self._contents[run_id])
+
     def _known(self, value: ValueRef) -> list[str]:
         """The value itself when somebody made it; else those of its parts that somebody made."""
         if value.fingerprint in self._by_content and not is_trivial(value):
             return [value.fingerprint] if value.fingerprint else []
-        return [part.fingerprint for part in value.parts if part.fingerprint in self._by_content]
+        parts = (part.fingerprint for part in value.parts if not part.common)
+        return [fingerprint for fingerprint in parts if fingerprint in self._by_content]
 
 
 def is_trivial(value: ValueRef) -> bool:
@@ -129,13 +147,11 @@ def is_trivial(value: ValueRef) -> bool:
     preview, name = value.preview, value.type.removeprefix("builtins.")
     if value.fingerprint is None or name in {"NoneType", "bool"}:
         return True
-    if name == "int":
-        return isinstance(preview, int) and preview in _SMALL_INTS
-    if name == "float":
-        return isinstance(preview, float) and preview.is_integer()
-    if name == "str":
-        return isinstance(preview, str) and len(preview) < _SHORT_TEXT
-    return name in {"dict", "list", "tuple", "set", "frozenset"} and not value.parts
+    if name == "float" and isinstance(preview, str):
+        return True  # not a number, or infinite: shown as text
+    if name in {"int", "float", "str"} or name.startswith("numpy."):
+        return preview is not None and is_common_scalar(preview)
+    return name in _CONTAINERS and not value.parts
 
 
 def _contents(value: ValueRef) -> frozenset[str]:

@@ -40,8 +40,8 @@ class Yields:
         path = f"/{self.count}"
         self.count += 1
         self._take(path, value)
-        if value.fingerprint is not None and len(self._parts) < MOST_PARTS and not is_trivial(value):
-            self._parts.append(Part(path=path, fingerprint=value.fingerprint))
+        if value.fingerprint is not None and len(self._parts) < MOST_PARTS:
+            self._parts.append(Part(path=path, fingerprint=value.fingerprint, common=is_trivial(value)))
         return path
 
     def whole(self, returned: ValueRef | None = None, *, left: bool = False) -> ValueRef:

@@ -5,8 +5,9 @@ Knows the walk and the looks; the rules themselves stand in the modules beside t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Any, Final, Literal
 
 from lineage_flows.content import rules  # noqa: F401 - loads them
@@ -20,13 +21,18 @@ from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Strength, Walk
 from lineage_flows.records import ArtifactKind, Part, ValueRef
 
-__all__ = ["describe", "fingerprint"]
+__all__ = ["describe", "fingerprint", "is_common_scalar"]
 
 MOST_PARTS = 256
 DEEPEST_PART = 3
 
 _MOST_SEEN = 4096
 """Parts looked at, trivial ones included, before a long container is left."""
+
+_MOST_LOOKED_INTO = 64
+_SHORT_TEXT = 8
+SMALL_INTS = range(-5, 257)
+"""The integers of which Python has one object each, so that Prefect's ids cannot tell them apart."""
 
 _PLAIN: Final[dict[type, str]] = {cls: shown_name(cls) for cls in (type(None), bool, int, float, str)}
 
@@ -133,7 +139,7 @@ def _parts(value: object, walk: Walk) -> tuple[Part, ...]:
                 token, _error = attempt(walk.token, part)
                 place = f"{path}/{step}"
                 if token is not None and token != SECRET_TOKEN:
-                    found.append(Part(path=place, fingerprint=fingerprint_of(token)))
+                    found.append(Part(path=place, fingerprint=fingerprint_of(token), common=_is_common(part)))
                 below.append((place, part))
         level = below
     return tuple(found)
@@ -164,12 +170,34 @@ def _step(key: str | int) -> str:
 
 
 def _is_trivial(part: object) -> bool:
-    """Whether a part is so common that meeting it again says nothing about where it comes from."""
+    """Whether a part is so common that not even Prefect can say where it comes from: it is not recorded."""
     cls = type(part)
     if part is None or cls is bool:
         return True
     if cls is int:
-        return -5 <= part <= 256  # type: ignore[operator]
+        return part in SMALL_INTS
     if cls is str:
         return len(part) < 3  # type: ignore[arg-type]
     return cls in (list, tuple, dict, set, frozenset, bytes) and not part
+
+
+def _is_common(part: object) -> bool:
+    """Whether meeting an equal part says nothing about where it comes from, other than by Prefect's ids."""
+    cls = type(part)
+    if cls in _PLAIN:
+        return is_common_scalar(part)
+    if cls in (list, tuple, dict):
+        return all(_is_trivial(item) for _, item in islice(_components(part), _MOST_LOOKED_INTO))
+    if comes_from(cls, "numpy", "generic"):
+        return is_common_scalar(part.item())  # type: ignore[attr-defined]
+    return cls in (set, frozenset)
+
+
+def is_common_scalar(value: object) -> bool:
+    """Whether a scalar is too common for equal ones to mean one origin: None, booleans, small or round numbers, short text."""
+    cls = type(value)
+    if cls is float:
+        return not math.isfinite(value) or value.is_integer()  # type: ignore[arg-type, attr-defined]
+    if cls is int:
+        return value in SMALL_INTS
+    return value is None or cls is bool or (cls is str and len(value) < _SHORT_TEXT)  # type: ignore[arg-type]

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sqlite3
+
+import numpy as np
+import pytest
+
 from lineage_flows.capture.links import Links
+from lineage_flows.content import describe
 from lineage_flows.records import Part, ValueRef
 
 
@@ -102,3 +109,31 @@ def test_a_flow_that_prefect_names_is_meant_by_its_result():
     links.produced("flow", "uri:parameter", frame("p"), is_result=False)
     links.produced("flow", "uri:result", frame("r"))
     assert [source.uri for source in links.sources(frame("changed"), ["flow"], identity_is_safe=True)] == ["uri:result"]
+
+
+@pytest.mark.parametrize(
+    "common", [5.0, 100_000.0, math.nan, math.inf, "train", np.float64(2.0), np.int64(7), [1, 2], (None, True), {3}]
+)
+def test_common_parts_do_not_link_by_content_but_by_prefect(common):
+    links = Links()
+    links.produced("a", "uri:a", describe([common, 1.25]))
+    assert found(links, describe([common, "another"]), safe=False) == {}
+    assert found(links, describe([common, "another"]), "a", safe=False) == {"a": ("", ("prefect",))}
+    assert found(links, describe(common), safe=False) == {}
+    assert found(links, describe([1.25]), safe=False) == {"a": ("/1", ("content",))}
+
+
+def test_what_nobody_can_fingerprint_is_believed_of_a_run_that_gave_out_the_like():
+    connection, lines = describe(sqlite3.connect(":memory:")), describe(iter([1]))
+    assert connection.fingerprint is lines.fingerprint is None
+    links = Links()
+    links.produced("opens", "uri:opens", connection)
+    links.produced("pairs", "uri:pairs", describe((zip([1], [2], strict=True), map(str, [1]))))
+    links.produced("plain", "uri:plain", describe({"price": 1.25}))
+    assert found(links, connection, "opens", safe=False) == {"opens": ("", ("prefect",))}
+    assert found(links, connection, safe=False) == {}
+    assert found(links, lines, "opens", safe=False) == {}
+    assert found(links, connection, "plain", safe=False) == {}
+    assert found(links, describe((zip([1], strict=True),)), "pairs", safe=False) == {"pairs": ("", ("prefect",))}
+    assert found(links, describe(map(str, [1])), "pairs", safe=False) == {"pairs": ("", ("prefect",))}
+    assert found(links, describe({"x": 2.5}), "pairs", safe=False) == {}
