@@ -74,10 +74,10 @@ class Datasets:
                 yield from self._sources(item, job)
                 continue
             # What a flow is given belongs to the flow run, so that its steps can name it; what a step is given out of
-            # nowhere is told only when it is data of a known kind.
+            # nowhere is told only when it is data of a known kind: anything else may as well have been typed.
             if what == "flow-run" and not values.is_trivial(item.value):
                 part = f"parameter/{item.name}"
-            elif what == "task-run" and item.value.kind != "Value":
+            elif what == "task-run" and values.is_data(item.value):
                 part = f"input/{item.name}"
             else:
                 continue

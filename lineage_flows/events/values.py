@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from lineage_flows.events.text import clip, finite, masked
 from lineage_flows.records import ValueRef
 
-__all__ = ["identity", "is_none", "is_trivial", "parameter_text", "preview", "rows"]
+__all__ = ["identity", "is_data", "is_none", "is_trivial", "parameter_text", "preview", "rows"]
 
 MAX_PARAMETER = 2_000
 MAX_PREVIEW = 1_000
@@ -35,6 +35,11 @@ def is_trivial(value: ValueRef) -> bool:
     return value.kind == "Value" and (
         value.rule == "secret" or is_none(value) or isinstance(value.preview, str | int | float)
     )
+
+
+def is_data(value: ValueRef) -> bool:
+    """Whether a value cannot have been typed: a frame, series, array, model or figure. A mapping of numbers may be settings."""
+    return value.kind != "Value" and not (value.kind == "Metrics" and value.size is None)
 
 
 def rows(value: ValueRef) -> int | None:

@@ -28,6 +28,9 @@ RECORD_TYPE = "RunRecord"
 RESULT = "return"
 """The name under which a flow run takes in what its result was made from: no parameter can have it."""
 
+STREAMS = frozenset({"generator", "async_generator"})
+"""Python types of values that are used while they are being made."""
+
 _NEVER = "\U0010ffff"
 _T = TypeVar("_T")
 
@@ -145,9 +148,15 @@ class Bodies:
                 for edge in self._view.out_of(member):
                     named = value_name(self._view.entity(edge.destination_arn).source_uri)
                     if named is not None and named.kind == "result":
-                        found.append((self.ended(member), edge.destination_arn, edge.destination_arn))
+                        found.append((self.at_hand(edge), edge.destination_arn, edge.destination_arn))
             self._given_out[body] = _timed(found)
         return self._given_out[body]
+
+    def at_hand(self, made: Association) -> str:
+        """From when a value that an action gave out could be used: from its end; of a generator, from its start."""
+        value = self._view.entity(made.destination_arn)
+        streams = isinstance(value, Artifact) and value.properties.get("pythonType") in STREAMS
+        return self.started(made.source_arn) if streams else self.ended(made.source_arn)
 
     def unexplained(self, body: str) -> Timed[str]:
         """The values that went into its members and came from nowhere known, each up to when it was used."""

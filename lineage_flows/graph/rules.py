@@ -192,7 +192,7 @@ class Rules:
     def _used_between(self, value: str) -> Iterator[Hop]:
         """The bodies that had a value at hand once one of their members had given it out."""
         for edge in self._origins.makers(value):
-            after = self._bodies.ended(edge.source_arn)
+            after = self._bodies.at_hand(edge)
             for body in self._bodies.callers(edge.source_arn):
                 # A flow run is only the way to what it made of the value; a step that called another took its value in.
                 if self.view.entity(body).type not in FLOW_TYPES or self._bodies.leads_on(body, after):

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import orjson
+import pandas as pd
 import pytest
 
+from lineage_flows.content import describe
 from lineage_flows.events import EventBuilder
 from lineage_flows.records import Column, DatasetRef, FlowRecord, InputRef, Source, StepRecord, ValueRef, value_uri
 from tests.support.records import (
@@ -117,9 +120,14 @@ def test_every_source_of_a_reduced_map_is_an_input() -> None:
 
 
 def test_what_a_step_is_given_out_of_nowhere_is_told_when_it_is_data() -> None:
-    record = step(9, "fit", inputs=(InputRef(name="data", value=FRAME), literal("n", 3)))
+    typed = (3, 0.3712, "prices.parquet", {"depth": 3, "rate": 0.1}, [0.1, 0.01], {"train": ["a text"]})
+    literals = [InputRef(name=f"n{n}", value=describe(value)) for n, value in enumerate(typed)]
+    record = step(9, "fit", inputs=(InputRef(name="data", value=FRAME), *literals))
     (entry,), _ = datasets(record)
     assert entry["name"] == "backtest.fit/input/data"
+    for value in (np.arange(3.0), pd.DataFrame({"a": [1.5, 2.5]}), pd.Series([1.5, 2.5], ["a", "b"])):
+        (entry,), _ = datasets(step(9, "fit", inputs=(InputRef(name="data", value=describe(value)),)))
+        assert entry["name"] == "backtest.fit/input/data"
     assert artifact(entry)["sourceUri"] == value_uri(NAMESPACE, "task-run", step_id(9), "input/data")
     assert artifact(entry)["knownBy"] == []
 
