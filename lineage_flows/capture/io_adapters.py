@@ -1,10 +1,7 @@
-"""Sees the files that pyarrow and PyTables open in native code, where the interpreter's audit events do not reach.
+"""Sees the files that pyarrow, polars and PyTables open in native code, where the interpreter's audit events do not reach.
 
-Knows which functions of these libraries take a path; tells the active run's ``FileLog``, and (in a replay) has paths redirected.
+Puts itself before the functions of ``io_table``; tells the active run's ``FileLog``, and (in a replay) has paths redirected.
 The functions keep their names, signatures, results and exceptions, and can be pickled as before.
-
-pandas needs no adapters of its own for what it reads and writes through ``open`` or pyarrow, which is all but HDF5: one layer less
-in the user's stack traces, and pandas' warnings still point at the user's line.
 """
 
 from __future__ import annotations
@@ -13,109 +10,28 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import Any
 
 from lineage_flows.capture import files
 from lineage_flows.capture.active import unobserved
 from lineage_flows.capture.files import FileLog
-from lineage_flows.capture.paths import from_uri, printable, without_credentials
+from lineage_flows.capture.io_paths import fixed_folder, is_pattern, local_path, matches
+from lineage_flows.capture.io_table import ADAPTERS, Adapter, Argument
+from lineage_flows.capture.paths import printable, without_credentials
 
 __all__ = ["ADAPTERS", "install", "redirect_paths", "uninstall"]
 
 Redirect = Callable[[str, bool], str]
 """Gives the path to open in place of the one named; the flag says whether it is opened for writing."""
 
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A parameter that names a file or folder: its name, position, and whether it is read or written.
-
-    ``mode`` is position, name and default of the parameter that decides that at the call; ``filesystem`` the name of the parameter
-    that says where the path lies.
-    """
-
-    name: str
-    position: int
-    writes: bool = False
-    mode: tuple[int, str, str] | None = None
-    filesystem: str = "filesystem"
-
-
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """A function, method (``Class.__init__``) or class written in C (called to make an object) that opens files."""
-
-    module: str
-    name: str
-    arguments: tuple[Argument, ...]
-    is_class: bool = False
-
-    @property
-    def via(self) -> str:
-        """How a dataset says that it was touched: ``pyarrow.parquet.read_table``."""
-        return f"{self.module.removesuffix('.core').replace('._', '.')}.{self.name.removesuffix('.__init__')}"
-
-
-def _reads(name: str, position: int = 0) -> tuple[Argument, ...]:
-    return (Argument(name, position),)
-
-
-def _writes(name: str, position: int = 1) -> tuple[Argument, ...]:
-    return (Argument(name, position, writes=True),)
-
-
-ADAPTERS = (
-    Adapter("pyarrow.parquet.core", "read_table", _reads("source")),
-    Adapter("pyarrow.parquet.core", "read_metadata", _reads("where")),
-    Adapter("pyarrow.parquet.core", "read_schema", _reads("where")),
-    Adapter("pyarrow.parquet.core", "ParquetFile.__init__", _reads("source", 1)),
-    Adapter("pyarrow.parquet.core", "ParquetDataset.__init__", _reads("path_or_paths", 1)),
-    Adapter("pyarrow.parquet.core", "write_table", _writes("where")),
-    Adapter("pyarrow.parquet.core", "ParquetWriter.__init__", _writes("where")),
-    Adapter("pyarrow.parquet.core", "write_to_dataset", _writes("root_path")),
-    Adapter("pyarrow.dataset", "dataset", _reads("source")),
-    Adapter("pyarrow.dataset", "parquet_dataset", _reads("metadata_path")),
-    Adapter("pyarrow.dataset", "write_dataset", _writes("base_dir")),
-    Adapter("pyarrow.feather", "read_table", _reads("source")),
-    Adapter("pyarrow.feather", "read_feather", _reads("source")),
-    Adapter("pyarrow.feather", "write_feather", _writes("dest")),
-    Adapter("pyarrow.orc", "read_table", _reads("source")),
-    Adapter("pyarrow.orc", "ORCFile.__init__", _reads("source", 1)),
-    Adapter("pyarrow.orc", "ORCWriter.__init__", _writes("where")),
-    Adapter("pyarrow._csv", "read_csv", _reads("input_file")),
-    Adapter("pyarrow._csv", "open_csv", _reads("input_file")),
-    Adapter("pyarrow._csv", "write_csv", _writes("output_file")),
-    Adapter("pyarrow._csv", "CSVWriter", _writes("sink", 0), is_class=True),
-    Adapter("pyarrow._json", "read_json", _reads("input_file")),
-    Adapter("pyarrow._json", "open_json", _reads("input_file")),
-    Adapter("pyarrow.ipc", "RecordBatchFileReader.__init__", _reads("source", 1)),
-    Adapter("pyarrow.ipc", "RecordBatchStreamReader.__init__", _reads("source", 1)),
-    Adapter("pyarrow.ipc", "RecordBatchFileWriter.__init__", _writes("sink")),
-    Adapter("pyarrow.ipc", "RecordBatchStreamWriter.__init__", _writes("sink")),
-    Adapter("pyarrow.lib", "memory_map", (Argument("path", 0, mode=(1, "mode", "r")),)),
-    Adapter("pyarrow.lib", "create_memory_map", _writes("path", 0)),
-    Adapter("pyarrow.lib", "input_stream", _reads("source")),
-    Adapter("pyarrow.lib", "output_stream", _writes("source", 0)),
-    Adapter("pyarrow.lib", "OSFile", (Argument("path", 0, mode=(1, "mode", "r")),), is_class=True),
-    Adapter(
-        "pyarrow.fs",
-        "copy_files",
-        (
-            Argument("source", 0, filesystem="source_filesystem"),
-            Argument("destination", 1, writes=True, filesystem="destination_filesystem"),
-        ),
-    ),
-    Adapter("pandas.io.pytables", "HDFStore.__init__", (Argument("path", 1, mode=(2, "mode", "a")),)),
-)
-"""Where files are opened. What these call in turn (``read_pandas``, ``open_file``, ``to_parquet``) goes through them."""
-
 _redirect: Redirect | None = None
 _lock = threading.Lock()
 _hooked = False
 _installed = False
+_thread = threading.local()
 _patched: list[tuple[object, str, object, object]] = []
 
 
@@ -189,11 +105,18 @@ def _places(module: ModuleType, name: str, original: object) -> list[ModuleType]
 
 
 def _function_like(original: Callable[..., Any], adapter: Adapter) -> Callable[..., Any]:
-    @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the library takes and gives
-        return _call(original, adapter, args, kwargs)
+        seen = _seen(adapter, args, kwargs)
+        if seen is None:
+            return original(*args, **kwargs)
+        with seen.happening():
+            return original(*seen.values, **seen.named)
 
-    return call
+    # polars and pandas point their warnings at the first frame whose file is not theirs: it stays the user's.
+    package = sys.modules[adapter.module.partition(".")[0]]
+    folder = os.path.dirname(package.__file__ or "")  # noqa: PTH120 - the text is compared
+    call.__code__ = call.__code__.replace(co_filename=f"{folder}/<seen by lineage_flows>")
+    return functools.wraps(original)(call)
 
 
 def _class_like(original: type, adapter: Adapter) -> type:
@@ -202,7 +125,11 @@ def _class_like(original: type, adapter: Adapter) -> type:
     class Meta(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
             if cls is ours:
-                return _call(original, adapter, args, kwargs)
+                seen = _seen(adapter, args, kwargs)
+                if seen is None:
+                    return original(*args, **kwargs)
+                with seen.happening():
+                    return original(*seen.values, **seen.named)
             return super().__call__(*args, **kwargs)  # a class of the user's, derived from it
 
         def __instancecheck__(cls, instance: object) -> bool:
@@ -219,10 +146,11 @@ def _class_like(original: type, adapter: Adapter) -> type:
 # -------------------------------------------------------------------------------------------------------------- calling
 
 
-def _call(original: Callable[..., Any], adapter: Adapter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+def _seen(adapter: Adapter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call | None:
+    """What a call names, told to the log; None when nobody wants to know. Never raises: the library's function is called."""
     log = files.current()
     if log is None and _redirect is None:
-        return original(*args, **kwargs)
+        return None
     call = _Call(adapter.via, log, args, kwargs)
     try:
         for argument in adapter.arguments:
@@ -230,10 +158,7 @@ def _call(original: Callable[..., Any], adapter: Adapter, args: tuple[Any, ...],
     except Exception as error:  # noqa: BLE001 - the library's function is called whatever becomes of its record
         if log is not None:
             log.failed(f"recording {adapter.via}", error)
-    if log is None:
-        return original(*call.values, **call.named)
-    with log.covering(call.seen, call.written):
-        return original(*call.values, **call.named)
+    return call
 
 
 class _Call:
@@ -246,6 +171,18 @@ class _Call:
         self.written: list[str] = []
         self._via = via
         self._log = log
+        self._patterns: frozenset[str] = frozenset()
+
+    @contextmanager
+    def happening(self) -> Iterator[None]:
+        """The time of the call: what the library opens by itself has been told."""
+        outer = _patterns()
+        _thread.patterns = outer | self._patterns
+        try:
+            with nullcontext() if self._log is None else self._log.covering(self.seen, self.written):
+                yield
+        finally:
+            _thread.patterns = outer
 
     def see(self, argument: Argument) -> None:
         """Tell the log of the paths in one argument."""
@@ -255,34 +192,69 @@ class _Call:
             position, name, default = argument.mode
             reads, writes = _intent(str(_get(position, name, self.values, self.named, default)))
         filesystem = self.named.get(argument.filesystem)
+        patterns = argument.patterns and bool(self.named.get("glob", True))
         if type(value) in (list, tuple):
-            replaced: Any = type(value)(self._path(item, filesystem, reads, writes) for item in value)
+            replaced: Any = type(value)(self._path(item, filesystem, reads, writes, patterns) for item in value)
         else:
-            replaced = self._path(value, filesystem, reads, writes)
+            replaced = self._path(value, filesystem, reads, writes, patterns)
         if argument.name in self.named:
             self.named[argument.name] = replaced
         elif argument.position < len(self.values):
             self.values[argument.position] = replaced
 
-    def _path(self, item: Any, filesystem: object, reads: bool, writes: bool) -> Any:  # noqa: ANN401 - a path, or anything
+    def _path(self, item: Any, filesystem: object, reads: bool, writes: bool, patterns: bool) -> Any:  # noqa: ANN401 - a path, or anything
         if not isinstance(item, str | os.PathLike):
             return item  # an open file, a buffer, a table
-        path = _local(item, filesystem)
+        path = local_path(item, filesystem)
         if path is None:
             if self._log is not None and reads:
                 self._log.cannot_restore(f"object {printable(without_credentials(os.fsdecode(item)))}")
             return item
-        opened = path if _redirect is None else _redirect(path, writes)
-        self.seen.append(opened)
-        if writes:
-            self.written.append(opened)
+        if patterns and is_pattern(path):
+            if path in _patterns():
+                return item  # `read_parquet` calls `scan_parquet`
+            opened, found = _meant(path)
+            self._patterns |= {opened}
+            for name in found:
+                self._tell(name, reads, writes)
+        else:
+            opened = path if _redirect is None else _redirect(path, writes)
+            self.seen.append(opened)
+            if writes:
+                self.written.append(opened)
+            self._tell(opened, reads, writes)
+        return item if opened == path else opened
+
+    def _tell(self, name: str, reads: bool, writes: bool) -> None:
         if self._log is not None:
             with unobserved():
                 if reads:
-                    self._log.read(opened, self._via, folders=True)
+                    self._log.read(name, self._via, folders=True)
                 if writes:
-                    self._log.write(opened, self._via, folders=True)
-        return item if opened == path else opened
+                    self._log.write(name, self._via, folders=True)
+
+
+def _patterns() -> frozenset[str]:
+    """The patterns of the calls that this thread is in: whose files have been told."""
+    found: frozenset[str] = getattr(_thread, "patterns", frozenset())
+    return found
+
+
+def _meant(path: str) -> tuple[str, list[str]]:
+    """A pattern as it is to be opened, and the files that it means.
+
+    What it meant in the run that is replayed lies in the workspace; where nothing there fits, it is opened as it is.
+    """
+    with unobserved():
+        if _redirect is not None and (folder := fixed_folder(path)):
+            for writes in (
+                False,
+                True,
+            ):  # a folder that is there only to hold what was captured is not served for reading
+                moved = _redirect(folder, writes) + path[len(folder) :]
+                if moved != path and (found := matches(moved)):
+                    return moved, found
+        return path, matches(path)
 
 
 def _get(position: int, name: str, values: list[Any], named: dict[str, Any], default: Any = None) -> Any:  # noqa: ANN401
@@ -294,30 +266,3 @@ def _intent(mode: str) -> tuple[bool, bool]:
     if "+" in mode or "a" in mode:
         return True, True
     return "r" in mode, "w" in mode
-
-
-def _local(item: str | os.PathLike[str], filesystem: object) -> str | None:
-    """The path on this machine that is meant; None when it lies elsewhere."""
-    text = os.fsdecode(os.fspath(item))
-    base = _base_of(filesystem)
-    if base is None:
-        return None
-    if "://" in text:
-        try:
-            return from_uri(text)
-        except ValueError:
-            return None
-    return base + text
-
-
-def _base_of(filesystem: object) -> str | None:
-    """What a path in a file system is relative to: nothing for the local one, a folder for a part of it; None for remote ones."""
-    if filesystem is None:
-        return ""
-    kind = type(filesystem).__name__
-    if kind == "SubTreeFileSystem":
-        inner = _base_of(getattr(filesystem, "base_fs", None))
-        return None if inner is None else inner + str(getattr(filesystem, "base_path", ""))
-    if kind == "PyFileSystem":  # pyarrow's coat around an fsspec file system
-        return _base_of(getattr(getattr(filesystem, "handler", None), "fs", None) or object())
-    return "" if kind == "LocalFileSystem" else None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import pickle
@@ -406,15 +407,16 @@ def test_libraries_are_adapted_when_they_are_imported_and_not_before(tmp_path: P
     assert done.stdout.splitlines() == ["[]", "[('pyarrow.parquet.read_table', 'pyarrow.lib.OSFile')] True"]
 
 
+OLDER = {("polars.io.csv.functions", "read_csv_batched")}
+"""Gone from the version that is installed here, there in others within the bounds."""
+
+
 def test_every_adapter_names_something_of_this_version() -> None:
     for adapter in io_adapters.ADAPTERS:
-        module: Any = sys.modules.get(adapter.module)
-        if module is None:
-            assert adapter.module == "pandas.io.pytables"
-            import pandas.io.pytables
-
-            module = pandas.io.pytables
+        module: Any = importlib.import_module(adapter.module)
         holder, _, method = adapter.name.partition(".")
+        if (adapter.module, adapter.name) in OLDER:
+            continue
         target = getattr(module, holder)
         target = getattr(target, method) if method else target
         if adapter.is_class:
