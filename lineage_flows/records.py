@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
+from lineage_flows.record_base import Frozen, ObjectFacts
 
 RECORD_FORMAT = 1
 """Number of the run record's format; a reader refuses one it does not know."""
@@ -24,12 +25,6 @@ KnownBy = Literal["prefect", "content"]
 Verdict = Literal["identical", "equivalent", "different"]
 StepVerdict = Literal["identical", "equivalent", "different", "restored", "missing", "added"]
 Cause = Literal["code", "parameters", "inputs", "environment", "unexplained"]
-
-
-class Frozen(BaseModel):
-    """Base of all records: immutable, and strict about unknown fields so that a misspelt one is found at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class BlobRef(Frozen):
@@ -102,7 +97,8 @@ class DatasetRef(Frozen):
 
     ``path`` is absolute, as the code named it; for a replay, ``uri`` and ``path`` are those of the original run. ``order`` counts
     touches within the process, so that the first touch of a path can be told from later ones. ``touched`` is the first moment at
-    which it was read, or the last at which it may have been written; None when that is not known.
+    which it was read, or the last at which it may have been written; None when that is not known. Of what is no file (an object, a
+    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it.
     """
 
     namespace: str
@@ -117,6 +113,7 @@ class DatasetRef(Frozen):
     order: int = 0
     touched: str | None = None
     note: str | None = None
+    facts: ObjectFacts | None = None
 
 
 class FunctionRef(Frozen):
@@ -212,7 +209,7 @@ class Environment(Frozen):
     packages: tuple[Package, ...] = ()
     libraries: tuple[dict[str, JsonValue], ...] = ()
     image: str | None = None
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
     hash_seed: str | None = None
     locale: str | None = None
     timezone: str | None = None

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from lineage_flows.records import Frozen, StepComparison, StepVerdict, Verdict
+from lineage_flows.record_base import Frozen
+from lineage_flows.records import StepComparison, StepVerdict, Verdict
 
 __all__ = ["Change", "CodeDifference", "FileChange", "FunctionChange", "MetricChange", "RunDifference"]
 

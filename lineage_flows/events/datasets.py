@@ -14,6 +14,7 @@ from lineage_flows.events import values
 from lineage_flows.events.facets import Facet, Facets
 from lineage_flows.events.jobs import Jobs
 from lineage_flows.events.text import masked, utc, without_credentials
+from lineage_flows.record_base import ObjectFacts
 from lineage_flows.records import (
     ArtifactKind,
     DatasetRef,
@@ -134,9 +135,11 @@ class Datasets:
             if item.direction != direction:
                 continue
             facets: Facet = {"lineageFlows_artifact": self._file(item), "dataSource": self._facets.data_source(item)}
-            if (version := self._facets.version(item.fingerprint)) is not None:
+            if (version := self._facets.dataset_version(item)) is not None:
                 facets["version"] = version
-            statistics = self._facets.statistics(side[1], None, item.size, files=1)
+            files = 1 if item.namespace == "file" else None
+            rows = item.facts.rows if item.facts else None
+            statistics = self._facets.statistics(side[1], rows, item.size, files)
             namespace, name = without_credentials(item.namespace), without_credentials(item.name)
             yield _dataset(namespace, name, facets, side, statistics)
 
@@ -155,7 +158,17 @@ class Datasets:
             via=list(item.via) or None,
             touched=None if item.touched is None else utc(item.touched),
             note=None if item.note is None else masked(item.note),
+            **({} if item.facts is None else self._facts(item.facts)),
         )
+
+    def _facts(self, facts: ObjectFacts) -> Facet:
+        """What a store or server said of data that is no local file."""
+        return {
+            "version": facts.version,
+            "etag": facts.etag,
+            "status": facts.status,
+            "statements": list(facts.statements) or None,
+        }
 
     def _artifact(self, uri: str, name: str, value: ValueRef, *, known_by: Iterable[str] = ()) -> Facet:
         return self._facets.make(

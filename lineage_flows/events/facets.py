@@ -169,6 +169,11 @@ class Facets:
         """A dataset's version is the fingerprint of its content."""
         return None if fingerprint is None else self.make("version", datasetVersion=fingerprint)
 
+    def dataset_version(self, dataset: DatasetRef) -> Facet | None:
+        """The version of data outside the flow: the store's own name of it where it has one, else the content's fingerprint."""
+        facts = dataset.facts
+        return self.version((facts.version or facts.etag if facts else None) or dataset.fingerprint)
+
     def data_source(self, dataset: DatasetRef) -> Facet:
         """The store that holds a dataset."""
         namespace = without_credentials(dataset.namespace)

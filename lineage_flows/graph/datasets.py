@@ -30,7 +30,7 @@ FOREIGN, SEEN, MADE = "0", "1", "2"
 OWN_FACET = "lineageFlows_artifact"
 IN_MEMORY = "inmemory"
 
-_TEXTS = ("role", "pythonType", "format", "rule", "note")
+_TEXTS = ("role", "pythonType", "format", "rule", "note", "version", "etag")
 """Texts of our facet that become properties under the same name."""
 
 _MOST_COLUMNS = 200
@@ -59,7 +59,7 @@ def dataset_claim(dataset: Dataset, event: Incoming) -> Claim:
         stamp = MADE if dataset.is_output else SEEN
     return artifact_claim(
         uri,
-        (("Custom", fit_id(fingerprint)),) if fingerprint else (),
+        _identity(uri, own, fingerprint),
         dataset.name,
         stamp=stamp,
         time=event.time,
@@ -153,10 +153,27 @@ def _use(name: str, part: str, known_by: tuple[str, ...], touched: str | None = 
     return Use.model_construct(name=name, part=part, known_by=known_by, touched=touched)
 
 
+def _identity(uri: str, own: Facet, fingerprint: str | None) -> tuple[tuple[str, str], ...]:
+    """What tells a version of data from another: its fingerprint; of an object in S3 what S3 calls it.
+
+    That is known of every object that is read or written, and the fingerprint is not: a reader of a few columns would otherwise
+    have read another artifact than its writer wrote.
+    """
+    if uri.startswith("s3://") and (etag := own.text("etag")):
+        version = own.text("version")
+        return (("S3ETag", fit_id(etag)), *((("S3Version", fit_id(version)),) if version else ()))
+    return (("Custom", fit_id(fingerprint)),) if fingerprint else ()
+
+
 def _own_properties(own: Facet) -> dict[str, str | None]:
     facts: dict[str, str | None] = {f"{PROPERTY}{key}": fit_text(text) for key in _TEXTS if (text := own.text(key))}
-    if (size := own.number("size")) is not None:
-        facts[f"{PROPERTY}size"] = str(size)
+    if own.text("role") == "data" and own.text("etag") and (fingerprint := own.text("fingerprint")):
+        facts[f"{PROPERTY}fingerprint"] = fit_text(fingerprint)
+    for key in ("size", "status"):
+        if (number := own.number(key)) is not None:
+            facts[f"{PROPERTY}{key}"] = str(number)
+    if statements := own.texts("statements"):
+        facts[f"{PROPERTY}statements"] = fit_json(list(statements))
     if blob := blob_digest(own):
         facts[f"{PROPERTY}blob"] = fit_text(blob)
     if (preview := own.raw("preview")) is not None:

@@ -27,7 +27,7 @@ class Origins:
         """The actions that an artifact came from when a reader took it in; none when all that are known wrote it later.
 
         Writers in the reader's own run come first; then, replays aside (they write elsewhere, and only what was there before), the
-        last one that began before the reader read it, or ended. An artifact without a fingerprint (a table that is added to) comes
+        last one that began before the reader read it, or ended. An artifact without a version (a table that is added to) comes
         from all that began before.
 
         Args:
@@ -45,7 +45,7 @@ class Origins:
         real = [arn for arn in others if not self._is_replay(self._run(arn))] or others
         begun = self._begun(real, before) or real
         entity = self._view.entity(artifact)
-        if isinstance(entity, Artifact) and entity.fingerprint is None:
+        if isinstance(entity, Artifact) and not entity.source_types:
             return begun
         last = max(self._started(arn) for arn in begun)
         return [arn for arn in begun if self._started(arn) in {last, ""}]

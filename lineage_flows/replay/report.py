@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import computed_field
 
 from lineage_flows.compare.changes import Change
-from lineage_flows.records import Frozen, ReplayOutcome, StepComparison, StepVerdict, Verdict
+from lineage_flows.record_base import Frozen
+from lineage_flows.records import ReplayOutcome, StepComparison, StepVerdict, Verdict
 
 __all__ = ["ChildResult", "Failure", "ReplayReport"]
 

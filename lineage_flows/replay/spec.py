@@ -5,7 +5,8 @@ Knows records only.
 
 from __future__ import annotations
 
-from lineage_flows.records import BlobRef, Frozen, ReplayInfo, RunRecord
+from lineage_flows.record_base import Frozen
+from lineage_flows.records import BlobRef, ReplayInfo, RunRecord
 from lineage_flows.replay.mirror import Places
 
 __all__ = ["ChildSpec", "Folders"]
