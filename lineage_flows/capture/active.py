@@ -80,6 +80,28 @@ class Activation(Generic[Item]):
             self._entered = None
 
 
+class Carried(Generic[Item]):
+    """Says in another thread, while it is entered, whom the code belongs to; where that is known already it changes nothing."""
+
+    __slots__ = ("_frame", "_here", "_silent", "_tokens")
+
+    def __init__(self, here: ContextVar[_Frame[Item] | None], frame: _Frame[Item] | None, silent: bool) -> None:
+        self._here = here
+        self._frame = frame
+        self._silent = silent
+        self._tokens: tuple[Token[_Frame[Item] | None], Token[bool]] | None = None
+
+    def __enter__(self) -> None:
+        if self._here.get() is None:
+            self._tokens = self._here.set(self._frame), _silent.set(self._silent or _silent.get())
+
+    def __exit__(self, *_: object) -> None:
+        if self._tokens is not None:
+            self._here.reset(self._tokens[0])
+            _silent.reset(self._tokens[1])
+            self._tokens = None
+
+
 class Active(Generic[Item]):
     """The items that are active in this process, and which of them is meant here.
 
@@ -127,6 +149,10 @@ class Active(Generic[Item]):
             return self._sole() if self._open else None
         frame = frame.nearest_open()
         return None if frame is None else frame.item
+
+    def here(self) -> Carried[Item]:
+        """Whom the executing code belongs to by its context, to be entered in another thread."""
+        return Carried(self._here, self._here.get(), _silent.get())
 
     def _nearest(self) -> _Frame[Item] | None:
         frame = self._here.get()

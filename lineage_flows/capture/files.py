@@ -19,10 +19,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lineage_flows.capture import prefect_places, snapshot_gate
-from lineage_flows.capture.active import Activation, Active, unobserved
+from lineage_flows.capture import prefect_places, seams, snapshot_gate
+from lineage_flows.capture.active import Activation, Active, Carried, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, restore_content, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
+from lineage_flows.capture.objects import ObjectLog
 from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable
 from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, resolution
 from lineage_flows.errors import ContentError
@@ -41,6 +42,7 @@ __all__ = [
     "adopt_module_reads",
     "configure",
     "current",
+    "here",
     "remember_read",
     "restore_dataset",
     "unobserved",
@@ -115,6 +117,17 @@ class FileLog:
         self._touched: Touched | None = None
         self._began = time.time_ns()
         self._writer = Writer()
+        self._objects: ObjectLog | None = None
+
+    @property
+    def objects(self) -> ObjectLog:
+        """What the run touches that is no local file."""
+        with self._lock:
+            if self._objects is None:
+                self._objects = ObjectLog(
+                    self._store, size_cap=self._size_cap, keep_written=self._keep_written, order=_order
+                )
+            return self._objects
 
     # ---------------------------------------------------------------------------------------- what happens to files
 
@@ -231,11 +244,12 @@ class FileLog:
             if self._touched is not None:
                 return self._touched
             self._writer.until = time.time_ns()
-            if not (self._reads or self._writes or self._unrestorable or self._errors):
+            if not (self._reads or self._writes or self._unrestorable or self._errors or self._objects):
                 self._touched = _NOTHING
                 return _NOTHING
             writes, removed = dict(self._writes), set(self._removed)
         with unobserved():
+            objects = self._objects.close() if self._objects is not None else []
             written = [
                 ref for name, write in writes.items() if (ref := self._written(name, write, removed)) is not None
             ]
@@ -244,8 +258,9 @@ class FileLog:
                 dataset(entry, entry.path, entry.content, entry.moment, self._original_path)
                 for entry in self._reads.values()
             ]
-            datasets = sorted([*read, *written], key=lambda ref: ref.order)
-            self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(self._errors))
+            datasets = sorted([*read, *written, *objects], key=lambda ref: ref.order)
+            errors = [*self._errors, *(seams.missing() if self._unrestorable else ())]
+            self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(errors))
             return self._touched
 
     def _written(self, name: str, write: Write, removed: set[str]) -> DatasetRef | None:
@@ -354,6 +369,11 @@ def activate(log: FileLog | None) -> Activation[FileLog] | nullcontext[None]:
 def current() -> FileLog | None:
     """The log that the executing code belongs to."""
     return _active.current()
+
+
+def here() -> Carried[FileLog]:
+    """Whom the executing code belongs to, for a thread that is started without a context."""
+    return _active.here()
 
 
 def restore_dataset(dataset: DatasetRef, store: Store, destination: Path) -> None:

@@ -79,8 +79,12 @@ _library_folders = tuple(
 )
 
 
-def origin() -> Origin:
-    """Who the present call is made for, looking from the innermost frame outwards; frames of this package do not count."""
+def origin(*, across_loops: bool = True) -> Origin:
+    """Who the present call is made for, looking from the innermost frame outwards; frames of this package do not count.
+
+    Args:
+        across_loops: look beyond an event loop too, at who runs it: whoever is met there is not the one who made the call.
+    """
     frame: FrameType | None = sys._getframe(1)
     crossed_loop = False
     for _ in range(_MOST_FRAMES):
@@ -99,6 +103,8 @@ def origin() -> Origin:
         if code.co_name == "<module>" and not crossed_loop:
             return Origin.TOOL  # a library reads its own files while it is imported
         if kind is _Kind.LOOP and code.co_name in _LOOP_FUNCTIONS:
+            if not across_loops:
+                break
             crossed_loop = True
         frame = frame.f_back
     return Origin.UNKNOWN

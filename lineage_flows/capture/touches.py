@@ -20,7 +20,7 @@ from lineage_flows.capture.paths import printable, to_uri
 if TYPE_CHECKING:
     from lineage_flows.records import DatasetRef
 
-__all__ = ["Read", "Touched", "Write", "Writer", "Writers", "dataset", "last_written", "resolution"]
+__all__ = ["Read", "Touched", "Write", "Writer", "Writers", "dataset", "last_written", "resolution", "rfc3339"]
 
 _SECOND = 1_000_000_000
 _MOST_WRITERS = 10_000
@@ -136,15 +136,16 @@ def dataset(
         blob=content.blob,
         via=tuple(entry.via),
         order=entry.order,
-        touched=_rfc3339(moment),
+        touched=rfc3339(moment),
         note=content.problem,
     )
+
+
+def rfc3339(moment: int) -> str:
+    """A moment in nanoseconds since 1970, as records say it."""
+    return datetime.fromtimestamp(moment // 1000 / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _tick() -> int:
     """How far a time stamp of the file system may lie behind the clock: a tick of the kernel's, which Linux tells."""
     return int(time.clock_getres(_COARSE_CLOCK) * _SECOND) if sys.platform == "linux" else _SECOND // 100
-
-
-def _rfc3339(moment: int) -> str:
-    return datetime.fromtimestamp(moment // 1000 / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

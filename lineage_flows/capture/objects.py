@@ -1,0 +1,200 @@
+"""Keeps, for each run, the list of what it touched that is no local file: objects, responses, tables.
+
+Knows names, versions and contents; the adapters tell it of accesses. Must not know any library, nor where events go.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from lineage_flows.capture.file_content import Content
+from lineage_flows.capture.streams import Assembly, content_of
+from lineage_flows.capture.touches import rfc3339
+
+if TYPE_CHECKING:
+    from lineage_flows.content import Store
+    from lineage_flows.records import DatasetRef
+
+__all__ = ["Facts", "ObjectLog", "Target", "Touch"]
+
+Direction = Literal["read", "write"]
+
+_MOST_OBJECTS = 20_000
+_MOST_UNFINISHED = 64
+"""Streams that are set aside at the same time; of the older ones only what is read in a row is hashed."""
+_MOST_STATEMENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is touched, by the names that OpenLineage gives it; ``uri`` says which one, without secrets."""
+
+    namespace: str
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """See ``record_base.ObjectFacts``, which is only imported when something is recorded."""
+
+    version: str | None = None
+    etag: str | None = None
+    status: int | None = None
+    rows: int | None = None
+    statements: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Touch:
+    """One version of an object that a run read or wrote."""
+
+    target: Target
+    direction: Direction
+    facts: Facts
+    order: int
+    moment: int
+    via: list[str] = field(default_factory=list)
+    size: int | None = None
+    assembly: Assembly | None = None
+    content: Content | None = None
+    note: str | None = None
+
+
+class ObjectLog:
+    """The objects that one run touches, until ``close``. Thread-safe.
+
+    Args:
+        store: where contents that are read go; None to fingerprint only.
+        size_cap: bytes; more are fingerprinted where they are read in a row, and not kept.
+        keep_written: keep contents that are written too.
+        order: counts touches of the process.
+    """
+
+    def __init__(self, store: Store | None, *, size_cap: int, keep_written: bool, order: Iterator[int]) -> None:
+        self._store = store
+        self._size_cap = size_cap
+        self._keep_written = keep_written
+        self._order = order
+        self._lock = threading.Lock()
+        self._touches: dict[tuple[object, ...], Touch] = {}
+        self._unfinished: list[Assembly] = []
+        self._closed = False
+        self.parts: dict[str, dict[int, int]] = {}
+        """Sizes of the parts of uploads that are not complete, by the upload's id and the part's number."""
+
+    def read(self, target: Target, via: str, facts: Facts, *, size: int | None = None) -> Touch:
+        """The run reads a version of an object."""
+        return self._touch(target, "read", via, facts, size)
+
+    def write(
+        self,
+        target: Target,
+        via: str,
+        facts: Facts,
+        *,
+        data: bytes | bytearray | memoryview | None = None,
+        size: int | None = None,
+        note: str | None = None,
+    ) -> Touch:
+        """The run has written an object; ``data`` is its content where that is at hand."""
+        touch = self._touch(target, "write", via, facts, size)
+        touch.moment = time.time_ns()
+        touch.note = note
+        if data is not None:
+            store = self._store if self._keep_written else None
+            touch.content = content_of(data, store, size_cap=self._size_cap)
+        return touch
+
+    def stream(self, touch: Touch) -> Assembly | None:
+        """Where the bytes go that the run reads of an object; None when they are known, or the run is over."""
+        with self._lock:
+            if self._closed or touch.content is not None or (touch.assembly and touch.assembly.content):
+                return None
+            if touch.assembly is None:
+                touch.assembly = Assembly(touch.size, self._store, size_cap=self._size_cap)
+                self._unfinished = [one for one in self._unfinished if one.content is None]
+                self._unfinished.append(touch.assembly)
+                if len(self._unfinished) > _MOST_UNFINISHED:
+                    self._unfinished.pop(0).drop()
+            return touch.assembly
+
+    def received(self, touch: Touch, data: bytes | bytearray | memoryview) -> None:
+        """All that the run read of an object, at once."""
+        touch.content = content_of(data, self._store, size_cap=self._size_cap)
+
+    def close(self) -> list[DatasetRef]:
+        """What was touched. What is read of a stream afterwards does not count any more."""
+        with self._lock:
+            self._closed = True
+            touches = list(self._touches.values())
+        own = {_version(touch): touch.order for touch in reversed(touches) if touch.direction == "write"}
+        found = [
+            _dataset(touch)
+            for touch in touches
+            # What the run has written itself and reads back is not its input.
+            if touch.direction == "write" or own.get(_version(touch), touch.order) >= touch.order
+        ]
+        for touch in touches:
+            if touch.assembly is not None:
+                touch.assembly.drop()
+        return found
+
+    def _touch(self, target: Target, direction: Direction, via: str, facts: Facts, size: int | None) -> Touch:
+        key: tuple[object, ...] = (target.uri, direction, facts.version, facts.etag, facts.status)
+        if direction == "read" and facts.etag is None and not facts.statements:
+            key = (*key, next(self._order))  # nobody says whether the next answer is the same: each is one of its own
+        with self._lock:
+            touch = self._touches.get(key)
+            if touch is None:
+                touch = Touch(target, direction, facts, next(self._order), time.time_ns(), size=size)
+                if len(self._touches) < _MOST_OBJECTS and not self._closed:
+                    self._touches[key] = touch
+            else:
+                touch.facts = _merged(touch.facts, facts)
+            if via not in touch.via:
+                touch.via.append(via)
+            return touch
+
+
+def _version(touch: Touch) -> tuple[str, str | None, str | None]:
+    return touch.target.uri, touch.facts.version, touch.facts.etag
+
+
+def _merged(old: Facts, new: Facts) -> Facts:
+    statements = tuple(dict.fromkeys([*old.statements, *new.statements]))[:_MOST_STATEMENTS]
+    rows = None if old.rows is None and new.rows is None else (old.rows or 0) + (new.rows or 0)
+    return Facts(new.version, new.etag, new.status, rows, statements)
+
+
+def _dataset(touch: Touch) -> DatasetRef:
+    from lineage_flows.record_base import ObjectFacts  # this module is loaded while Prefect starts
+    from lineage_flows.records import DatasetRef
+
+    assembly, facts = touch.assembly, touch.facts
+    content = touch.content or (assembly.content if assembly else None) or Content(None, touch.size)
+    notes = [note for note in (touch.note, content.problem) if note]
+    if touch.direction == "read" and content.fingerprint is None and assembly is not None:
+        of = "" if touch.size is None else f" of {touch.size}"
+        notes.append(f"not fingerprinted: {assembly.seen}{of} bytes were read")
+    return DatasetRef(
+        namespace=touch.target.namespace,
+        name=touch.target.name,
+        uri=touch.target.uri,
+        path=touch.target.uri,
+        direction=touch.direction,
+        fingerprint=content.fingerprint,
+        size=touch.size if content.size is None else content.size,
+        blob=content.blob,
+        via=tuple(touch.via),
+        order=touch.order,
+        touched=rfc3339(touch.moment),
+        note="; ".join(notes) or None,
+        facts=ObjectFacts(
+            version=facts.version, etag=facts.etag, status=facts.status, rows=facts.rows, statements=facts.statements
+        ),
+    )
