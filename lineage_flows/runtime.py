@@ -68,7 +68,7 @@ class Runtime:
 
         The fall-back sees less (no resolved inputs, no files, no failed attempts), and says so on every run.
         """
-        from lineage_flows.capture import audit, engine, files, io_adapters, randomness, state_hooks
+        from lineage_flows.capture import adapters, audit, engine, files, io_adapters, randomness, state_hooks
         from lineage_flows.capture.disk_cache import disk_cache
         from lineage_flows.capture.flows import FlowRecorder
         from lineage_flows.capture.steps import StepRecorder
@@ -81,6 +81,7 @@ class Runtime:
         )
         audit.install()
         io_adapters.install()
+        adapters.install()
         randomness.install()
         flows, steps = FlowRecorder(self.session), StepRecorder(self.session)
         try:
@@ -257,19 +258,21 @@ def decline() -> None:
 
 def _prefect_imported(_module: ModuleType) -> None:
     if not _declined:
-        from lineage_flows.capture import audit, io_adapters, randomness
+        from lineage_flows.capture import adapters, audit, io_adapters, randomness
 
         audit.install()
         io_adapters.install()
+        adapters.install()
         randomness.install()
 
 
 def _stop_observing() -> None:
     if "lineage_flows.capture.audit" in sys.modules:
-        from lineage_flows.capture import audit, io_adapters, randomness
+        from lineage_flows.capture import adapters, audit, io_adapters, randomness
 
         audit.pause()
         io_adapters.uninstall()
+        adapters.uninstall()
         randomness.uninstall()
 
 
