@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Frozen", "ObjectFacts"]
+__all__ = ["BlobRef", "Frozen", "ObjectFacts"]
 
 
 class Frozen(BaseModel):
     """Base of all records: immutable, and strict about unknown fields so that a misspelt one is found at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BlobRef(Frozen):
+    """Stored bytes: their name by content, how many, and in what format a value lies in them."""
+
+    digest: str
+    size: int
+    format: str
 
 
 class ObjectFacts(Frozen):

@@ -13,7 +13,58 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
-from lineage_flows.record_base import Frozen, ObjectFacts
+from lineage_flows.record_base import BlobRef, Frozen, ObjectFacts
+from lineage_flows.record_code import (
+    DeploymentRef,
+    EntryPoint,
+    Environment,
+    EnvironmentRef,
+    FunctionRef,
+    ModuleFile,
+    Package,
+    RandomStates,
+    SourceTree,
+)
+
+__all__ = [
+    "RECORD_FORMAT",
+    "ArtifactKind",
+    "AttemptRef",
+    "BlobRef",
+    "Cause",
+    "Column",
+    "DatasetRef",
+    "DeploymentRef",
+    "EntryPoint",
+    "Environment",
+    "EnvironmentRef",
+    "ErrorRef",
+    "FlowRecord",
+    "Frozen",
+    "FunctionRef",
+    "InputRef",
+    "KnownBy",
+    "Level",
+    "ModuleFile",
+    "ObjectFacts",
+    "Package",
+    "Part",
+    "RandomStates",
+    "ReplayInfo",
+    "ReplayOutcome",
+    "RunRecord",
+    "Source",
+    "SourceTree",
+    "StepComparison",
+    "StepKind",
+    "StepRecord",
+    "StepVerdict",
+    "ValueRef",
+    "Verdict",
+    "read_run_record",
+    "record_json",
+    "value_uri",
+]
 
 RECORD_FORMAT = 1
 """Number of the run record's format; a reader refuses one it does not know."""
@@ -25,14 +76,6 @@ KnownBy = Literal["prefect", "content"]
 Verdict = Literal["identical", "equivalent", "different"]
 StepVerdict = Literal["identical", "equivalent", "different", "restored", "missing", "added"]
 Cause = Literal["code", "parameters", "inputs", "environment", "unexplained"]
-
-
-class BlobRef(Frozen):
-    """Stored bytes: their name by content, how many, and in what format a value lies in them."""
-
-    digest: str
-    size: int
-    format: str
 
 
 class Part(Frozen):
@@ -116,30 +159,6 @@ class DatasetRef(Frozen):
     facts: ObjectFacts | None = None
 
 
-class FunctionRef(Frozen):
-    """The function of a flow or task: where it stands and what its source hashes to."""
-
-    name: str
-    module: str
-    path: str | None = None
-    line: int | None = None
-    digest: str | None = None
-    blob: BlobRef | None = None
-
-
-class RandomStates(Frozen):
-    """State of the global generators at the start, and the entropy drawn by unseeded numpy generators since.
-
-    ``numpy_import``: numpy's state right after it was first imported inside this step. ``entropy``: hexadecimal, in order drawn.
-    """
-
-    python: BlobRef | None = None
-    numpy: BlobRef | None = None
-    numpy_import: BlobRef | None = None
-    torch: BlobRef | None = None
-    entropy: tuple[str, ...] = ()
-
-
 class ErrorRef(Frozen):
     """An exception: qualified type, message, stack trace as text."""
 
@@ -156,90 +175,6 @@ class AttemptRef(Frozen):
     started: str | None = None
     ended: str | None = None
     error: ErrorRef | None = None
-
-
-class ModuleFile(Frozen):
-    """A source file (``path``, absolute) that was loaded from outside the source tree; ``root`` makes it importable by name."""
-
-    path: str
-    root: str
-    blob: BlobRef
-
-
-class SourceTree(Frozen):
-    """The code as it was: one blob that restores the tree, and what the tree does not hold.
-
-    ``format`` is ``git-bundle`` (a bundle with one parentless commit under ``refs/lineage/tree``) or ``files`` (a JSON manifest
-    of relative path, mode and blob). ``left_out`` names files that were too large. ``note`` says why ``blob`` is None.
-    """
-
-    digest: str
-    format: Literal["git-bundle", "files"]
-    root: str
-    blob: BlobRef | None = None
-    commit: str | None = None
-    branch: str | None = None
-    remote: str | None = None
-    dirty: bool | None = None
-    files: int = 0
-    left_out: tuple[str, ...] = ()
-    modules: tuple[ModuleFile, ...] = ()
-    note: str | None = None
-
-
-class Package(Frozen):
-    """An installed distribution."""
-
-    name: str
-    version: str
-    editable: bool = False
-    vcs: str | None = None
-
-
-class Environment(Frozen):
-    """What the run ran on. Stored as a blob; its digest is the identity of the ``Environment`` artifact."""
-
-    python: str
-    implementation: str
-    platform: str
-    machine: str
-    cpu: str
-    cpu_features: tuple[str, ...] = ()
-    cpu_count: int | None = None
-    packages: tuple[Package, ...] = ()
-    libraries: tuple[dict[str, JsonValue], ...] = ()
-    image: str | None = None
-    variables: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
-    hash_seed: str | None = None
-    locale: str | None = None
-    timezone: str | None = None
-
-
-class EnvironmentRef(Frozen):
-    """The environment's identity and where it is kept."""
-
-    digest: str
-    blob: BlobRef | None = None
-    python: str = ""
-    platform: str = ""
-
-
-class EntryPoint(Frozen):
-    """How to import the flow again: file (absolute), qualified name in it, and its module's name when it ran."""
-
-    path: str | None
-    qualname: str
-    module: str
-    working_directory: str
-    import_roots: tuple[str, ...] = ()
-
-
-class DeploymentRef(Frozen):
-    """The deployment that started a flow run."""
-
-    id: str
-    name: str | None = None
-    work_pool: str | None = None
 
 
 class StepComparison(Frozen):

@@ -21,16 +21,13 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.capture import prefect_places, seams, snapshot_gate
 from lineage_flows.capture.active import Activation, Active, Carried, unobserved
-from lineage_flows.capture.file_content import Content, Signature, is_settled, restore_content, signature, take
+from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
 from lineage_flows.capture.objects import ObjectLog
-from lineage_flows.capture.paths import PathRules, absolute, is_secret_file, printable
+from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable
 from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, resolution
-from lineage_flows.errors import ContentError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lineage_flows.capture.disk_cache import DiskCache
     from lineage_flows.content import Store
     from lineage_flows.records import DatasetRef
@@ -44,7 +41,6 @@ __all__ = [
     "current",
     "here",
     "remember_read",
-    "restore_dataset",
     "unobserved",
 ]
 
@@ -283,7 +279,7 @@ class FileLog:
 
     def _missing(self, name: str, write: Write, removed: set[str]) -> DatasetRef | None:
         """What to say of a file that was opened for writing and is not there at the end."""
-        if _below_any(name, removed):
+        if below_any(name, removed):
             return None  # a temporary file
         if write.before is None and not os.access(os.path.dirname(name), os.W_OK):
             return None  # it could not be opened
@@ -310,7 +306,7 @@ class FileLog:
     def _counting(self, path: str) -> str | None:
         """The absolute name of a path that counts as data and that can be recorded, else None."""
         name = absolute(path)
-        if name is None or self._touched is not None or (self._covered and _below_any(name, self._covered)):
+        if name is None or self._touched is not None or (self._covered and below_any(name, self._covered)):
             return None
         if not _config.rules.counts(name):
             if name in {"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}:
@@ -376,18 +372,6 @@ def here() -> Carried[FileLog]:
     return _active.here()
 
 
-def restore_dataset(dataset: DatasetRef, store: Store, destination: Path) -> None:
-    """Put the content of a dataset that was read where ``destination`` says, verified; a folder with all its files.
-
-    Raises:
-        ContentError: it was not kept, or a blob is missing or altered.
-        OSError: ``destination`` cannot be written.
-    """
-    if dataset.blob is None:
-        raise ContentError(f"{dataset.uri} cannot be restored", why=dataset.note or "its content was not kept")
-    restore_content(dataset.blob, store, destination)
-
-
 def remember_read(path: str) -> None:
     """A file is about to be read while no run is active. Cheap: nothing is hashed, and at most 1,000 files are remembered."""
     name = absolute(path)
@@ -403,8 +387,3 @@ def adopt_module_reads(log: FileLog | None) -> None:
     with unobserved():
         for path, seen in reads.items():
             log.adopt(path, seen)
-
-
-def _below_any(name: str, folders: Iterable[str]) -> bool:
-    """Whether a path is one of the folders' or lies below one."""
-    return any(name == folder or name.startswith(folder + "/") for folder in folders)

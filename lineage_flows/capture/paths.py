@@ -16,7 +16,16 @@ import urllib.parse
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["PathRules", "absolute", "from_uri", "is_secret_file", "printable", "to_uri", "without_credentials"]
+__all__ = [
+    "PathRules",
+    "absolute",
+    "below_any",
+    "from_uri",
+    "is_secret_file",
+    "printable",
+    "to_uri",
+    "without_credentials",
+]
 
 CODE_SUFFIXES = (".py", ".pyc", ".pyo", ".pyi", ".pyx", ".pyd", ".so", ".dll", ".dylib", ".pth", ".egg-link")
 """Code is recorded as the source tree and the loaded modules, never as data."""
@@ -239,6 +248,11 @@ def without_credentials(url: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     keep = user.partition(":")[0] + at if at and "ssh" in parts.scheme else ""
     return urllib.parse.urlunsplit((parts.scheme, keep + host, parts.path, "", ""))
+
+
+def below_any(name: str, folders: Iterable[str]) -> bool:
+    """Whether a path is one of the folders' or lies below one."""
+    return any(name == folder or name.startswith(folder + "/") for folder in folders)
 
 
 def temporary_folder() -> str:
