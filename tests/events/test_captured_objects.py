@@ -89,19 +89,19 @@ S3 = client()  # one connection for all steps
 
 @task
 def load(key):
-    return pd.read_csv(S3.get_object(Bucket="desk", Key=key)["Body"])
+    return pd.read_csv(S3.get_object(Bucket="unversioned", Key=key)["Body"])
 
 @task
 def clean(frame):
-    S3.put_object(Bucket="desk", Key="clean.csv", Body=frame.dropna().to_csv(index=False).encode())
+    S3.put_object(Bucket="unversioned", Key="clean.csv", Body=frame.dropna().to_csv(index=False).encode())
     frame.dropna().to_csv("local.csv", index=False)
-    S3.upload_file("local.csv", "desk", "uploaded.csv")
+    S3.upload_file("local.csv", "unversioned", "uploaded.csv")
 
 @task
 def total(_):
     options = {"endpoint_url": URL, "key": "testing", "secret": "testing"}
-    frame = pd.read_csv("s3://desk/clean.csv", storage_options=options)
-    head = S3.get_object(Bucket="desk", Key="uploaded.csv")["Body"].read(3)
+    frame = pd.read_csv("s3://unversioned/clean.csv", storage_options=options)
+    head = S3.get_object(Bucket="unversioned", Key="uploaded.csv")["Body"].read(3)
     return float(frame["close"].sum()), head
 
 @flow
@@ -133,9 +133,9 @@ def test_objects_in_s3(
     host, port = endpoint.get_host_and_port()
     url = f"http://{host}:{port}"
     s3 = boto3.client("s3", endpoint_url=url)
-    s3.create_bucket(Bucket="desk")
+    s3.create_bucket(Bucket="unversioned")
     given = b"day,close\n1,2.5\n2,\n3,4.0\n"
-    s3.put_object(Bucket="desk", Key="in/prices.csv", Body=given)
+    s3.put_object(Bucket="unversioned", Key="in/prices.csv", Body=given)
     ran = run_script(S3_FLOW, tmp_path / "project", tmp_path / "home", PREFECT_API_URL=prefect_server, S3_URL=url)
     assert ran.code == 0, ran.err
     assert "RESULT (6.5, b'day')" in ran.out
@@ -143,9 +143,9 @@ def test_objects_in_s3(
     load, clean, total = (ran.step(name) for name in ("load", "clean", "total"))
     assert [step.capture_errors for step in (load, clean, total)] == [(), (), ()]
     (read,) = load.datasets
-    assert (read.uri, read.fingerprint) == ("s3://desk/in/prices.csv", fingerprint(given))
+    assert (read.uri, read.fingerprint) == ("s3://unversioned/in/prices.csv", fingerprint(given))
     assert read.blob is not None
-    assert "object s3://desk/in/prices.csv" in load.unrestorable
+    assert "object s3://unversioned/in/prices.csv" in load.unrestorable
     assert {(item.direction, item.name.rsplit("/", 1)[-1]) for item in clean.datasets} == {
         ("write", "clean.csv"),
         ("write", "local.csv"),
@@ -158,18 +158,18 @@ def test_objects_in_s3(
 
     assert check(payloads(ran)) == []
     events = ends(ran)
-    (given_in,) = [one for one in events["objects.load"]["inputs"] if one["namespace"] == "s3://desk"]
+    (given_in,) = [one for one in events["objects.load"]["inputs"] if one["namespace"] == "s3://unversioned"]
     assert given_in["name"] == "in/prices.csv"
-    assert given_in["facets"]["version"]["datasetVersion"] == s3.head_object(Bucket="desk", Key="in/prices.csv")[
+    assert given_in["facets"]["version"]["datasetVersion"] == s3.head_object(Bucket="unversioned", Key="in/prices.csv")[
         "ETag"
     ].strip('"')
     assert given_in["inputFacets"]["inputStatistics"]["size"] == len(given)
-    assert {one["name"] for one in events["objects.clean"]["outputs"] if one["namespace"] == "s3://desk"} == {
+    assert {one["name"] for one in events["objects.clean"]["outputs"] if one["namespace"] == "s3://unversioned"} == {
         "clean.csv",
         "uploaded.csv",
     }
 
-    found = artifacts(ran, "s3://desk/")
+    found = artifacts(ran, "s3://unversioned/")
     assert {key: (made, read) for key, (_, made, read) in found.items()} == {
         "in/prices.csv": ([], ["load"]),
         "clean.csv": (["clean"], ["total"]),
