@@ -1,13 +1,16 @@
-"""The spool: every event is on disk here before the flow goes on, and stays until every receiver has it.
+"""The spool: every event is here before the flow goes on, and stays until every receiver has it.
 
-Knows events and records, and the database they are kept in; must not know who receives them.
+Knows events and records, the journals they are appended to and the database they move into; must not know who receives them.
 """
 
 from __future__ import annotations
 
 import json
+import sqlite3
+import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,6 +18,7 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 
 from lineage_flows.delivery.database import Database
+from lineage_flows.delivery.journal import Entry, Journal, Waiting, waiting
 from lineage_flows.errors import DeliveryError
 from lineage_flows.events import TERMINAL, Event, EventKind
 from lineage_flows.records import FlowRecord, StepRecord, record_json
@@ -50,10 +54,13 @@ _SCHEMA: Final = (
         PRIMARY KEY (receiver, seq)
     ) WITHOUT ROWID""",
 )
+_JOURNALS: Final = "CREATE TABLE IF NOT EXISTS journals (name TEXT PRIMARY KEY, moved INTEGER NOT NULL) WITHOUT ROWID"
+"""How many bytes of each journal are in the tables; kept in the transaction that moves them, so that nothing moves twice."""
 _RECORDS: Final[dict[str, type[FlowRecord] | type[StepRecord]]] = {"flow": FlowRecord, "step": StepRecord}
 _EVENT = "events.seq, events.run_id, events.root_run_id, events.kind, events.time, events.payload"
 _WAITING = """events.seq > COALESCE((SELECT received FROM receivers WHERE name = :receiver), 0)
     AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.receiver = :receiver AND parked.seq = events.seq)"""
+_HEAD = struct.Struct("<II")
 _DAY = 86_400.0
 _PRUNED_AT_ONCE = 50
 _MAX_REASON = 2_000
@@ -89,7 +96,10 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._database = Database(self.path, schema=_SCHEMA, version=_VERSION, mark=_MARK)
+        self._database = Database(self.path, schema=(*_SCHEMA, _JOURNALS), version=_VERSION, mark=_MARK)
+        self._journal = Journal(self.path)
+        self._moved: dict[str, int] = {}
+        self._closed = False
 
     def accept(self, event: Event, record: StepRecord | FlowRecord | None = None) -> None:
         """Keep an event, and the record of its run as it is now; both are on disk when this returns.
@@ -97,19 +107,9 @@ class Spool:
         Raises:
             DeliveryError: it could not be kept; nothing of it was.
         """
-        body = None if record is None else record_json(record, exclude_defaults=True)
-        with self._database.write() as connection:
-            seq = connection.execute(
-                "INSERT INTO events (run_id, root_run_id, kind, time, accepted, payload) VALUES (?, ?, ?, ?, ?, ?)",
-                (event.run_id, event.root_run_id, event.kind, event.time, time.time(), event.payload),
-            ).lastrowid
-            if body is not None:
-                what = "flow" if isinstance(record, FlowRecord) else "step"
-                connection.execute(
-                    "INSERT INTO records (run_id, root_run_id, first_seq, what, body) VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT (run_id) DO UPDATE SET body = excluded.body",
-                    (event.run_id, event.root_run_id, seq, what, body),
-                )
+        if self._closed:
+            raise DeliveryError(f"{self.path} cannot be written", why="it was closed")
+        self._journal.append(_packed(event, record))
 
     def records(self, root_run_id: str) -> list[StepRecord | FlowRecord]:
         """The latest accepted record of each run under a root flow run, in the order the runs were first accepted.
@@ -117,14 +117,12 @@ class Spool:
         Raises:
             DeliveryError: they cannot be read.
         """
-        rows = self._database.read(
-            "SELECT what, body FROM records WHERE root_run_id = ? ORDER BY first_seq", (root_run_id,)
-        )
+        rows = self._read("SELECT what, body FROM records WHERE root_run_id = ? ORDER BY first_seq", (root_run_id,))
         return [self._record(what, body) for what, body in rows]
 
     def completed(self, root_run_id: str, after: int) -> tuple[list[StepRecord | FlowRecord], int]:
         """See ``events.Sink``."""
-        rows = self._database.read(
+        rows = self._read(
             "SELECT what, body, seq FROM events JOIN records USING (run_id) WHERE kind = 'COMPLETE'"
             " AND events.root_run_id = :root AND seq > :after"
             " AND seq >= COALESCE((SELECT first_seq FROM records WHERE run_id = :root), 0) ORDER BY seq",
@@ -138,7 +136,7 @@ class Spool:
         Raises:
             DeliveryError: it cannot be read.
         """
-        rows = self._database.read("SELECT what, body FROM records WHERE run_id = ?", (run_id,))
+        rows = self._read("SELECT what, body FROM records WHERE run_id = ?", (run_id,))
         return self._record(*rows[0]) if rows else None
 
     def pending(self, receiver: str, limit: int) -> list[SpooledEvent]:
@@ -147,7 +145,7 @@ class Spool:
         Raises:
             DeliveryError: the spool cannot be read.
         """
-        rows = self._database.read(
+        rows = self._read(
             f"SELECT {_EVENT} FROM events WHERE {_WAITING} ORDER BY events.seq LIMIT :limit",  # noqa: S608 - constants
             {"receiver": receiver, "limit": limit},
         )
@@ -163,7 +161,7 @@ class Spool:
         Raises:
             DeliveryError: the spool cannot be read.
         """
-        rows = self._database.read(
+        rows = self._read(
             f"SELECT COUNT(*) FROM events WHERE {_WAITING} AND (:up_to IS NULL OR events.seq <= :up_to)",  # noqa: S608
             {"receiver": receiver, "up_to": up_to},
         )
@@ -175,7 +173,7 @@ class Spool:
         Raises:
             DeliveryError: the spool cannot be read.
         """
-        return int(self._database.read("SELECT COALESCE(MAX(seq), 0) FROM events")[0][0])
+        return int(self._read("SELECT COALESCE(MAX(seq), 0) FROM events")[0][0])
 
     def acknowledge(self, receiver: str, seq: int) -> None:
         """Note that a receiver has everything up to ``seq``; a lower number than before changes nothing.
@@ -190,6 +188,7 @@ class Spool:
                 (receiver, seq),
             )
         self._database.tidy()
+        self._sweep()
 
     def park(self, receiver: str, seq: int, reason: str) -> None:
         """Put aside an event that a receiver cannot take, with the reason, so that those behind it go on.
@@ -220,7 +219,7 @@ class Spool:
         Raises:
             DeliveryError: the spool cannot be read.
         """
-        rows = self._database.read(
+        rows = self._read(
             f"SELECT {_EVENT}, parked.reason, parked.receiver FROM parked JOIN events USING (seq)"  # noqa: S608 - constants
             " WHERE ?1 IS NULL OR parked.receiver = ?1 ORDER BY parked.seq, parked.receiver",
             (receiver,),
@@ -251,11 +250,57 @@ class Spool:
 
     def close(self) -> None:
         """Close the file for good; a closed spool accepts nothing."""
+        if not self._closed:
+            self._journal.close()
+            with suppress(DeliveryError):  # what is left in a journal moves when the spool is opened again
+                self._move()
+                self._sweep()
+        self._closed = True
         self._database.close()
 
+    def _read(self, query: str, parameters: tuple[object, ...] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query, of all that was accepted before."""
+        if not self._closed:
+            self._move()
+        return self._database.read(query, parameters)
+
+    def _move(self) -> None:
+        """Take in what was appended to the journals since, in the order in which it was accepted, whichever process did.
+
+        The moment until which is read is taken first: what is accepted while some journals are read already would else come
+        before what it followed from.
+        """
+        until = time.monotonic_ns()
+        found = [(journal, size) for journal in waiting(self.path) if (size := journal.size())]
+        if all(self._moved.get(journal.name) == size for journal, size in found):
+            return
+        with self._database.write() as connection:
+            connection.execute(_JOURNALS)
+            moved = dict(connection.execute("SELECT name, moved FROM journals").fetchall())
+            entries: list[Entry] = []
+            ends: dict[str, int] = {}
+            for journal, _ in found:
+                taken, ends[journal.name] = _taken(journal, moved.get(journal.name, 0), until)
+                entries += taken
+            entries.sort(key=lambda entry: entry.moment)
+            for entry in entries:
+                _insert(connection, entry.body)
+            connection.executemany("INSERT OR REPLACE INTO journals (name, moved) VALUES (?, ?)", ends.items())
+            gone = [(name,) for name in moved if name not in ends]
+            connection.executemany("DELETE FROM journals WHERE name = ?", gone)
+        self._moved = ends
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the journals that nobody writes to and that are read to their end."""
+        for journal in waiting(self.path):
+            moved = self._moved.get(journal.name)
+            if moved is not None and moved == journal.size():
+                journal.remove(moved)
+
     def _done(self, receivers: Sequence[str], before: float) -> list[str]:
-        have = dict(self._database.read("SELECT name, received FROM receivers"))
-        rows = self._database.read(
+        have = dict(self._read("SELECT name, received FROM receivers"))
+        rows = self._read(
             "SELECT root_run_id FROM events GROUP BY root_run_id HAVING MAX(seq) <= ? AND MAX(accepted) < ?"  # noqa: S608
             f" AND SUM(run_id = root_run_id AND kind IN ({', '.join('?' * len(TERMINAL))})) > 0"
             " AND SUM(seq IN (SELECT seq FROM parked)) = 0",
@@ -286,6 +331,38 @@ class Spool:
                 why="it was written by another version of lineage-flows",
                 fix="use the version that wrote it, or move the file away",
             ) from error
+
+
+def _packed(event: Event, record: StepRecord | FlowRecord | None) -> bytes:
+    """An event and a record as one entry of a journal."""
+    what = "" if record is None else "flow" if isinstance(record, FlowRecord) else "step"
+    body = b"" if record is None else record_json(record, exclude_defaults=True)
+    head = "\n".join((event.run_id, event.root_run_id, event.kind, event.time, repr(time.time()), what)).encode()
+    return _HEAD.pack(len(head), len(event.payload)) + head + event.payload + body
+
+
+def _insert(connection: sqlite3.Connection, entry: bytes) -> None:
+    size, length = _HEAD.unpack_from(entry)
+    start = _HEAD.size + size
+    head, payload, body = entry[_HEAD.size : start], entry[start : start + length], entry[start + length :]
+    run_id, root_run_id, kind, at, accepted, what = head.decode().split("\n")
+    seq = connection.execute(
+        "INSERT INTO events (run_id, root_run_id, kind, time, accepted, payload) VALUES (?, ?, ?, ?, ?, ?)",
+        (run_id, root_run_id, kind, at, float(accepted), payload),
+    ).lastrowid
+    if what:
+        connection.execute(
+            "INSERT INTO records (run_id, root_run_id, first_seq, what, body) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (run_id) DO UPDATE SET body = excluded.body",
+            (run_id, root_run_id, seq, what, body),
+        )
+
+
+def _taken(journal: Waiting, offset: int, until: int) -> tuple[list[Entry], int]:
+    try:
+        return journal.entries(offset, until)
+    except OSError as error:
+        raise DeliveryError(f"{journal.path} cannot be read", why=error.strerror or str(error)) from error
 
 
 def _unicode(text: str) -> str:

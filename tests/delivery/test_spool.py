@@ -119,6 +119,7 @@ def test_a_record_with_texts_that_are_not_unicode_and_numbers_that_are_not_json(
 def test_a_record_of_another_version_is_told_apart_from_a_broken_disk(spool: Spool) -> None:
     one = backtest_steps()[0]
     spool.accept(of(one), one)
+    assert spool.records(FLOW_ID) == [one]
     connection = sqlite3.connect(spool.path)
     connection.execute("UPDATE records SET body = ?", (b'{"run_id": "x", "from_the_future": 1}',))
     connection.commit()
@@ -391,7 +392,8 @@ def test_a_full_disk(small_disk: Path) -> None:
     with pytest.raises(DeliveryError, match="ree some space"):
         fill()
     assert accepted > 20
-    assert [number for _, number in names(spool)] == list(range(accepted))
+    with pytest.raises(DeliveryError, match="ree some space"):
+        names(spool)
     ballast = small_disk / "spool.db.lock"
     assert ballast.exists()
     spool.close()
@@ -519,10 +521,12 @@ def test_numbers_are_not_given_again_after_all_was_dropped(spool: Spool) -> None
 def test_the_log_is_moved_into_the_file_by_who_delivers(spool: Spool) -> None:
     for number in range(1500):
         spool.accept(event(number, size=4000))
+    assert spool.last() == 1500
     log = spool.path.with_name("spool.db-wal")
-    assert log.stat().st_size > 6_000_000, "a flow that accepts events does not wait for the disk"
+    assert log.stat().st_size > 6_000_000, "who reads does not wait for the disk"
     spool.acknowledge("r", 1500)
     for number in range(20):
         spool.accept(event(number))
+    assert spool.last() == 1520
     assert log.stat().st_size <= 6_500_000
     assert spool.path.stat().st_size > 6_000_000
