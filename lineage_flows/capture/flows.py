@@ -19,7 +19,7 @@ from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
 from lineage_flows.errors import LineageError
-from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json
+from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json, redacted
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -242,6 +242,8 @@ class FlowRecorder:
             parent = flow.parent.start if flow.parent else None
             session.sink.accept(session.builder.flow_event(kind, record, parent_flow=parent), record)
             return
+        # Who shows the run (the artifact in Prefect's interface) gets it as it is written: without secrets.
+        record = redacted(record)
         run = assemble(record, session.sink.records(record.root_run_id))
         if session.interceptor is not None and record.replay is not None:
             with self._boundary.guard("comparing a replay with its original", flow.errors):

@@ -13,8 +13,10 @@ from pathlib import PurePath
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
+from lineage_flows.redaction import SECRET_TYPES
+
 __all__ = [
-    "SECRET_NAMES",
+    "HIDDEN",
     "class_attribute",
     "comes_from",
     "is_secret",
@@ -25,11 +27,6 @@ __all__ = [
     "stable_name",
     "type_name",
 ]
-
-SECRET_NAMES = frozenset(
-    {"Secret", "SecretStr", "SecretBytes", "SecretDict", "SecretField", "SecretValue", "_SecretBase", "_SecretField"}
-)
-"""Names of classes (pydantic's, Prefect's, starlette's, and who follows them) whose instances are never looked at."""
 
 _SCRIPT_MODULES = ("__main__", "__mp_main__")
 _LOADED_SCRIPT = "__prefect_loader"
@@ -95,7 +92,14 @@ def module_name(cls: type) -> str:
 
 def is_secret(cls: type) -> bool:
     """Whether instances of ``cls`` hold something that must not be looked at, by the names of its classes."""
-    return any(str(_qualname(base)).rpartition(".")[2] in SECRET_NAMES for base in mro(cls))
+    return any(str(_qualname(base)).rpartition(".")[2] in SECRET_TYPES for base in mro(cls))
+
+
+class SecretValue:
+    """Stands in a walk for what is a secret by the name it goes by."""
+
+
+HIDDEN = SecretValue()
 
 
 def is_installed(module: str) -> bool:

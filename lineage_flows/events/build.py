@@ -20,6 +20,7 @@ from lineage_flows.events.jobs import Jobs, job_name
 from lineage_flows.events.runs import flow_run, task_run
 from lineage_flows.events.text import encode, now, utc
 from lineage_flows.records import BlobRef, Environment, FlowRecord, StepRecord
+from lineage_flows.redacted_documents import document
 
 __all__ = ["EventBuilder", "producer"]
 
@@ -177,7 +178,7 @@ class EventBuilder:
             "inputs": datasets[0],
             "outputs": datasets[1],
         }
-        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=encode(payload))
+        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=document(encode(payload)))
 
 
 def producer() -> tuple[str, str]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from lineage_flows.events.text import MASK, clip, masked, utc, without_credentials
 from lineage_flows.events.values import parameter_text
 from lineage_flows.records import DatasetRef, Environment, ErrorRef, InputRef, SourceTree, ValueRef
+from lineage_flows.redaction import is_secret_variable
 
 __all__ = ["CORE", "OWN", "STANDARD", "Facet", "Facets", "error_text", "path_in_tree", "remote_url"]
 
@@ -52,7 +53,6 @@ OWN: Final[Mapping[str, tuple[str, str]]] = {
 MAX_MESSAGE = 10_000
 MAX_STACK = 50_000
 
-_SECRET_NAME = re.compile(r"(?i)secret|passw|token|api_?key|credential")
 _SCP_REMOTE = re.compile(r"[^@/:\s]+@([A-Za-z0-9.-]+):(?!//)(\S+)")
 _LOCAL_STORE = "file"
 
@@ -131,7 +131,7 @@ class Facets:
         if environment is None or not environment.variables:
             return None
         listed = [
-            {"name": name, "value": MASK if _SECRET_NAME.search(name) else masked(value)}
+            {"name": name, "value": MASK if is_secret_variable(name) else masked(value)}
             for name, value in environment.variables.items()
         ]
         return self.make("environmentVariables", environmentVariables=listed)
