@@ -186,7 +186,7 @@ _WORDS = (
 _ASSIGNED = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase|code)|pwd|secret|token|signature|\bsig|api[_-]?key|access[_-]?key|secret[_-]?key"
     r"|private[_-]?key|account[_-]?key|credentials?|authorization|\bdsn)(?:_?(?:value|id|key|str))?"
-    r"(?:\\*[\"'])?(?P<sep>\s{0,8}(?:=>|:=|==?|:)\s{0,8})[bruf]{0,2}(?P<quote>\\*[\"'])?"
+    r"(?:\\*[\"'])?(?P<sep>\s{0,8}(?:=>|:=|==?|:)\s{0,8})(?:[bruf]{0,2}(?P<quote>\\*[\"']))?"
     r"(?P<value>(?(quote).*?(?=(?P=quote))|(?:(?:basic|bearer|digest|negotiate|token)\s+)?[^\s&,;)}\]'\"<>]+))"
 )
 _NO_VALUE = frozenset({MASK, "<secret>", "str", "bytes", "int", "None", "null", "True", "False", "true", "false", ""})
