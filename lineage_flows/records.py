@@ -13,6 +13,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
+from lineage_flows.record_about import JobAbout, PolicyRef, RunOrigin
 from lineage_flows.record_base import BlobRef, Frozen, ObjectFacts
 from lineage_flows.record_code import (
     DeploymentRef,
@@ -44,15 +45,18 @@ __all__ = [
     "Frozen",
     "FunctionRef",
     "InputRef",
+    "JobAbout",
     "KnownBy",
     "Level",
     "ModuleFile",
     "ObjectFacts",
     "Package",
     "Part",
+    "PolicyRef",
     "RandomStates",
     "ReplayInfo",
     "ReplayOutcome",
+    "RunOrigin",
     "RunRecord",
     "Source",
     "SourceTree",
@@ -250,6 +254,9 @@ class StepRecord(Frozen):
     unrestorable: tuple[str, ...] = ()
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
+    about: JobAbout | None = None
+    policy: PolicyRef | None = None
+    url: str | None = None
 
 
 class FlowRecord(Frozen):
@@ -289,6 +296,9 @@ class FlowRecord(Frozen):
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     prefect_version: str = ""
+    about: JobAbout | None = None
+    origin: RunOrigin | None = None
+    policy: PolicyRef | None = None
 
 
 class RunRecord(Frozen):

@@ -86,7 +86,7 @@ _FIXED = frozenset(
 )
 """Fields that are chosen from a list, are made of ids, hashes and times, or name code: a secret has no place there."""
 
-_NAMES = frozenset(["name", "uri", "sourceUri", "path", "url", "repoUrl", "remote", "repo_url"])
+_NAMES = frozenset(["name", "uri", "sourceUri", "path", "url", "repoUrl", "remote", "repo_url", "sourceCode"])
 _OPEN = frozenset({"preview", "parameters", "variables"})
 _OF_CODE = frozenset({"job", "function", "entry", "modules", "producer"})
 _OURS = ("prefect://", "urn:lineage-flows:")

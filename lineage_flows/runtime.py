@@ -13,6 +13,7 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from lineage_flows import redaction
 from lineage_flows.errors import HomeError, LineageError, UnsupportedPrefectError
 from lineage_flows.settings import Settings, load_settings
 
@@ -50,6 +51,7 @@ class Runtime:
         from lineage_flows.content import open_store
 
         self.settings = settings
+        redaction.configure(settings.redact)
         self.spool: Spool = open_spool(settings)
         self._courier: Courier | None = None
         self._pid = os.getpid()
@@ -201,7 +203,7 @@ def start(settings: Settings | None = None, *, interceptor: Interceptor | None =
         try:
             settings = settings or load_settings()
             strict = strict or settings.strict
-            if settings.level == "off" and not settings.levels:
+            if settings.is_off:
                 _stop_observing()
                 return None
             runtime = Runtime(settings, interceptor=interceptor)

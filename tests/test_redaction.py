@@ -116,6 +116,7 @@ def test_secrets_by_look(text, said):
 
 
 @given(st.text(max_size=300))
+@settings(deadline=None)
 def test_any_text_can_be_redacted_twice_with_the_same_result(text):
     once = redact(text)
     assert redact(once) == once
@@ -130,6 +131,7 @@ def test_no_text_takes_long(text):
 
 
 @given(ODD)
+@settings(deadline=None)
 def test_a_secret_that_was_met_is_found_however_it_is_written(secret):
     redaction.forget()
     redaction.remember(secret)
@@ -184,7 +186,7 @@ def test_equal_fingerprints_whatever_the_secret():
 
 
 @given(secret=ODD, where=st.integers(0, 7))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_a_name_or_type_says_to_be_secret_is_neither_kept_nor_fingerprinted(tmp_path_factory, secret, where):
     import dataclasses
 
@@ -282,7 +284,7 @@ def _records(secret) -> tuple[FlowRecord, StepRecord]:
 
 
 @given(secret=ODD)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_known_secret_reaches_an_event_a_record_or_the_spool(tmp_path_factory, secret):
     redaction.forget()
     redaction.remember(secret)
