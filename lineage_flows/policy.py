@@ -24,6 +24,7 @@ __all__ = [
     "Rule",
     "RuleError",
     "decide",
+    "leaves_out_anywhere",
     "leaves_out_dataset",
     "leaves_out_parameter",
     "names_parameter",
@@ -182,6 +183,20 @@ def leaves_out_dataset(decision: Decision, uri: str) -> bool:
     """Whether a dataset is left out; a file's URI also by its path."""
     names = (uri, uri.removeprefix("file://")) if uri.startswith("file://") else (uri,)
     return _any(decision.exclude_datasets, names) and not _any(decision.include_datasets, names)
+
+
+def leaves_out_anywhere(rules: Iterable[Rule], uri: str) -> bool:
+    """Whether any rule leaves a dataset out, whatever flow or task it is for."""
+    return any(
+        leaves_out_dataset(
+            Decision(
+                True, "inputs", 0, exclude_datasets=rule.exclude_datasets, include_datasets=rule.include_datasets or ()
+            ),
+            uri,
+        )
+        for rule in rules
+        if rule.exclude_datasets
+    )
 
 
 def leaves_out_parameter(decision: Decision, name: str) -> bool:

@@ -70,7 +70,16 @@ class Runtime:
 
         The fall-back sees less (no resolved inputs, no files, no failed attempts), and says so on every run.
         """
-        from lineage_flows.capture import adapters, audit, engine, files, io_adapters, randomness, state_hooks
+        from lineage_flows.capture import (
+            adapters,
+            audit,
+            engine,
+            files,
+            io_adapters,
+            randomness,
+            selection,
+            state_hooks,
+        )
         from lineage_flows.capture.disk_cache import disk_cache
         from lineage_flows.capture.flows import FlowRecorder
         from lineage_flows.capture.steps import StepRecorder
@@ -81,6 +90,8 @@ class Runtime:
             observed=[] if strip is None else [strip],
             cache=disk_cache(self.session.cache),
         )
+        if self.settings.rules:
+            selection.configure(self.settings.leaves_out)
         audit.install()
         io_adapters.install()
         adapters.install()

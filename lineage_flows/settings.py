@@ -24,7 +24,17 @@ from pydantic_settings import (
 )
 
 from lineage_flows.errors import HomeError, SettingsError
-from lineage_flows.policy import LEVELS, CaptureLevel, Decision, Rule, RuleError, decide, parse_rules, rule_of_level
+from lineage_flows.policy import (
+    LEVELS,
+    CaptureLevel,
+    Decision,
+    Rule,
+    RuleError,
+    decide,
+    leaves_out_anywhere,
+    parse_rules,
+    rule_of_level,
+)
 
 __all__ = ["CaptureLevel", "Keeper", "Settings", "load_settings"]
 
@@ -240,6 +250,10 @@ class Settings(BaseSettings):
     def level_for(self, flow: str, *, tags: tuple[str, ...] = (), task: str | None = None) -> CaptureLevel:
         """The level of a flow, or of a task in it."""
         return self.decision(flow, tags=tags, task=task).level
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether any rule leaves a file out, by its absolute path: for what is not of one flow or task, the source tree."""
+        return leaves_out_anywhere(self.rules, Path(path).as_uri())
 
     @property
     def is_off(self) -> bool:

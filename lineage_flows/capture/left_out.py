@@ -67,7 +67,7 @@ class LeftOut:
         if not decision.why:
             return None
         return PolicyRef(
-            rules=tuple(dict.fromkeys(rule.origin for rule in decision.why.values())),
+            rules=tuple(sorted({rule.origin for rule in decision.why.values()})),
             datasets=len(self._reads | self._writes),
             parameters=tuple(self._parameters),
             output=self.output,
