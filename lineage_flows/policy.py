@@ -16,6 +16,7 @@ from typing import Final, Literal, get_args
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 __all__ = [
+    "LEFT_OUT_NOTE",
     "LEVELS",
     "SETTABLE",
     "CaptureLevel",
@@ -37,6 +38,9 @@ CaptureLevel = Literal["off", "metadata", "inputs", "all"]
 
 LEVELS: Final[tuple[CaptureLevel, ...]] = get_args(CaptureLevel)
 """From the one that keeps least to the one that keeps most."""
+
+LEFT_OUT_NOTE: Final = "left out by policy"
+"""What the record of a value says that a rule leaves out."""
 
 _WILD = re.compile(r"[*?]|\[!?[^\]]+\]")
 _SIZE: Final = TypeAdapter(ByteSize)

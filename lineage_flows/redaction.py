@@ -50,7 +50,7 @@ SECRET_TYPES: Final = frozenset(
 )
 """Names of classes (pydantic's, Prefect's, starlette's, and who follows them) whose instances are never looked at."""
 
-_MOST_KNOWN = 2_000
+_MOST_KNOWN = 500
 _MOST_JUDGED = 4_096
 """Characters up to which a text as a whole may be a secret; a longer one is a document that may mention one."""
 
@@ -231,7 +231,7 @@ def redact_name(text: str, *, mask_user: bool = False) -> str:
             text = pattern.sub(MASK, text)
     for pattern in _state.own:
         text = pattern.sub(MASK, text)
-    known = _state.pattern
+    known = _pattern()
     return text if known is None else known.sub(MASK, text)
 
 
@@ -265,6 +265,7 @@ class _State:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.known: dict[str, tuple[str, ...]] = {}
+        self.stale = False
         self.needles: tuple[bytes, ...] = ()
         self.pattern: re.Pattern[str] | None = None
         self.own: tuple[re.Pattern[str], ...] = ()
@@ -315,7 +316,7 @@ def remember_environment() -> None:
 def forget() -> None:
     """Forget every secret and pattern; for tests."""
     with _state.lock:
-        _state.known, _state.needles, _state.pattern, _state.own = {}, (), None, ()
+        _state.known, _state.needles, _state.pattern, _state.own, _state.stale = {}, (), None, (), False
 
 
 def _add(text: str) -> None:
@@ -323,15 +324,19 @@ def _add(text: str) -> None:
         known = {**_state.known, text: _written(text)}
         while len(known) > _MOST_KNOWN:
             del known[next(iter(known))]
-        forms = sorted({form for forms in known.values() for form in forms}, key=len, reverse=True)
-        _state.pattern = re.compile("|".join(map(re.escape, forms)))
-        _state.needles = tuple(
-            sorted(
-                {form.encode("utf-8", "replace") for form in forms}
-                | {json.dumps(form)[1:-1].encode() for form in forms}
-            )
-        )
-        _state.known = known
+        _state.known, _state.stale = known, True
+
+
+def _pattern() -> re.Pattern[str] | None:
+    """What finds every known secret; made anew when it is first asked for after one was added."""
+    if _state.stale:
+        with _state.lock:
+            forms = sorted({form for forms in _state.known.values() for form in forms}, key=len, reverse=True)
+            _state.pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
+            escaped = {json.dumps(form)[1:-1].encode() for form in forms}
+            _state.needles = tuple(sorted({form.encode("utf-8", "replace") for form in forms} | escaped))
+            _state.stale = False
+    return _state.pattern
 
 
 def _written(text: str) -> tuple[str, ...]:
@@ -346,12 +351,13 @@ def _written(text: str) -> tuple[str, ...]:
 
 def holds_known(data: bytes) -> bool:
     """Whether bytes (of JSON, of a text) hold a secret that this process has met."""
+    _pattern()
     return any(needle in data for needle in _state.needles)
 
 
 def holds_secret(text: str) -> bool:
     """Whether a text is, or plainly holds, a secret: by its look when it is short, else only one that this process has met."""
-    known = _state.pattern
+    known = _pattern()
     if known is not None and known.search(text) is not None:
         return True
     if len(text) > _MOST_JUDGED:

@@ -293,7 +293,10 @@ class StepRecorder:
             touched = log.close()
             step.datasets.extend(touched.datasets if step.left_out is None else step.left_out.kept(touched.datasets))
             step.errors.extend(touched.errors)
-            step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
+            left_out = step.left_out.unrestorable if step.left_out else ()
+            step.unrestorable.extend(
+                item for item in (*touched.unrestorable, *left_out) if item not in step.unrestorable
+            )
 
     def _attempt_failed(self, step: LiveStep, state: str) -> None:
         if step.attempts and step.attempts[-1].attempt == step.attempt:
@@ -331,7 +334,7 @@ class StepRecorder:
                 "error": error,
                 "cached": state.name == "Cached" and not step.restored,
                 "restored": step.restored,
-                "unrestorable": (*step.unrestorable, *(step.left_out.unrestorable if step.left_out else ())),
+                "unrestorable": tuple(step.unrestorable),
                 "capture_errors": tuple(step.errors),
                 "policy": step.left_out.ref() if step.left_out else None,
             }

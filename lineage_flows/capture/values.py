@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lineage_flows.capture.links import Links
 from lineage_flows.content import describe, dump_value
 from lineage_flows.errors import ContentError
+from lineage_flows.policy import LEFT_OUT_NOTE
 from lineage_flows.records import BlobRef, InputRef, ValueRef
 from lineage_flows.redaction import holds_known, holds_secret, is_secret_item
 
@@ -24,7 +25,7 @@ _SEARCHED = frozenset({"text", "bytes", "json", "pickle"})
 _MOST_SEARCHED = 1 << 20
 """Bytes up to which a value is searched for known secrets before it is stored; what is larger is data."""
 
-LEFT_OUT = ValueRef(fingerprint=None, type="object", rule="none", note="left out by policy")
+LEFT_OUT = ValueRef(fingerprint=None, type="object", rule="none", note=LEFT_OUT_NOTE)
 """A value that the rules of the settings leave out."""
 
 _SECRET_TEXT = ValueRef(fingerprint=None, type="str", rule="secret", note="it is or holds a secret: never looked at")

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from lineage_flows.content.hashing import count, name, node
-from lineage_flows.content.naming import HIDDEN, comes_from, type_name
+from lineage_flows.content.naming import HIDDEN, comes_from, holds_secret_item, type_name
 from lineage_flows.content.registry import Flat, Look, Steps, register
 from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Walk
@@ -52,7 +52,7 @@ def look_at_named(value: Mapping[Any, Any]) -> Look | None:
     """What is shown of a mapping from names to numbers: metrics, with the numbers when they are few. Else None."""
     if not 0 < len(value) <= _MOST_METRICS or not all(type(key) is str and is_number(value[key]) for key in value):
         return None
-    if any(is_secret_item(key, item) for key, item in value.items()):
+    if holds_secret_item(dict(value)):
         return None
     numbers = {key: item if type(item) in (int, float) else item.item() for key, item in value.items()}
     preview = {key: look_at_scalar(item).preview for key, item in numbers.items()} if len(value) <= _PREVIEWED else None
@@ -94,7 +94,7 @@ def _sequence_steps(kind: bytes) -> Callable[[Sequence[object], Walk], Steps]:
 
 def _flat_dict(value: dict[object, object], walk: Walk) -> bytes | None:
     leaves = walk.leaves
-    if len(value) <= MOST_NAMED and any(is_secret_item(key, item) for key, item in value.items()):
+    if len(value) <= MOST_NAMED and holds_secret_item(value):
         return None
     pairs = []
     for key, item in value.items():
@@ -109,6 +109,8 @@ def _flat_dict(value: dict[object, object], walk: Walk) -> bytes | None:
 def _items(value: Mapping[object, object]) -> list[object]:
     """The items of a mapping, each secret by its key replaced."""
     if len(value) > MOST_NAMED:
+        return list(value.values())
+    if type(value) is dict and not holds_secret_item(value):
         return list(value.values())
     return [HIDDEN if is_secret_item(key, item) else item for key, item in value.items()]
 

@@ -66,12 +66,12 @@ def test_objects_that_are_left_out_are_neither_kept_nor_named(tmp_path):
 
 
 def test_of_the_source_tree_only_what_is_no_code_and_not_versioned_is_left_out():
-    selection.configure(lambda path: path.startswith("/root/private/"))
+    selection.configure(lambda path: path.startswith("/tree/private/"))
     try:
         found = select(
             [Candidate("private/a.csv", 1), Candidate("private/b.py", 1), Candidate("private/c.csv", 1, tracked=True),
              Candidate("d.csv", 1)],
-            100, "/root",
+            100, "/tree",
         )  # fmt: skip
     finally:
         selection.configure(lambda _path: False)
