@@ -13,6 +13,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
+from lineage_flows.record_about import JobAbout, PolicyRef, RunOrigin
 from lineage_flows.record_base import BlobRef, Frozen, ObjectFacts
 from lineage_flows.record_code import (
     DeploymentRef,
@@ -25,6 +26,7 @@ from lineage_flows.record_code import (
     RandomStates,
     SourceTree,
 )
+from lineage_flows.redacted_documents import document as without_secrets
 
 __all__ = [
     "RECORD_FORMAT",
@@ -43,15 +45,18 @@ __all__ = [
     "Frozen",
     "FunctionRef",
     "InputRef",
+    "JobAbout",
     "KnownBy",
     "Level",
     "ModuleFile",
     "ObjectFacts",
     "Package",
     "Part",
+    "PolicyRef",
     "RandomStates",
     "ReplayInfo",
     "ReplayOutcome",
+    "RunOrigin",
     "RunRecord",
     "Source",
     "SourceTree",
@@ -63,6 +68,7 @@ __all__ = [
     "Verdict",
     "read_run_record",
     "record_json",
+    "redacted",
     "value_uri",
 ]
 
@@ -99,6 +105,7 @@ class ValueRef(Frozen):
     ``fingerprint`` is None when none could be made; ``note`` then says why. ``rule`` names the rule that made it: ``canonical``
     (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle reduction: a weaker identity),
     ``secret`` (never looked at), ``none``. ``preview`` is a small scalar or small mapping of numbers itself; never a secret.
+    ``secrets`` counts those inside it, which are left out of the fingerprint; what holds one is not kept.
     """
 
     fingerprint: str | None
@@ -110,6 +117,7 @@ class ValueRef(Frozen):
     columns: tuple[Column, ...] = ()
     preview: JsonValue = None
     blob: BlobRef | None = None
+    secrets: int = 0
     parts: tuple[Part, ...] = ()
     note: str | None = None
 
@@ -246,6 +254,9 @@ class StepRecord(Frozen):
     unrestorable: tuple[str, ...] = ()
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
+    about: JobAbout | None = None
+    policy: PolicyRef | None = None
+    url: str | None = None
 
 
 class FlowRecord(Frozen):
@@ -285,6 +296,9 @@ class FlowRecord(Frozen):
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     prefect_version: str = ""
+    about: JobAbout | None = None
+    origin: RunOrigin | None = None
+    policy: PolicyRef | None = None
 
 
 class RunRecord(Frozen):
@@ -306,11 +320,25 @@ def value_uri(namespace: str, what: Literal["task-run", "flow-run"], run_id: str
 
 
 def record_json(record: Frozen, *, exclude_defaults: bool = False) -> bytes:
-    """A record as JSON, also one that names a file whose name is not UTF-8 (half a surrogate pair, which JSON can escape)."""
+    """A record as JSON without the secrets that its texts may hold (``redacted_documents.document``).
+
+    Also one that names a file whose name is not UTF-8 (half a surrogate pair, which JSON can escape).
+    """
     try:
-        return record.model_dump_json(exclude_defaults=exclude_defaults).encode()
+        data = record.model_dump_json(exclude_defaults=exclude_defaults).encode()
     except PydanticSerializationError:
-        return json.dumps(record.model_dump(exclude_defaults=exclude_defaults)).encode()
+        data = json.dumps(record.model_dump(exclude_defaults=exclude_defaults)).encode()
+    return without_secrets(data)
+
+
+def redacted(record: FlowRecord) -> FlowRecord:
+    """A flow run's record as ``record_json`` writes it, for those who show it; the record itself when it holds no secret."""
+    try:
+        data = record.model_dump_json().encode()
+    except PydanticSerializationError:
+        data = json.dumps(record.model_dump()).encode()
+    clean = without_secrets(data)
+    return record if clean is data else FlowRecord.model_validate(json.loads(clean))
 
 
 def read_run_record(data: bytes) -> RunRecord:

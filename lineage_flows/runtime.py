@@ -13,6 +13,7 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from lineage_flows import redaction
 from lineage_flows.errors import HomeError, LineageError, UnsupportedPrefectError
 from lineage_flows.settings import Settings, load_settings
 
@@ -50,6 +51,7 @@ class Runtime:
         from lineage_flows.content import open_store
 
         self.settings = settings
+        redaction.configure(settings.redact)
         self.spool: Spool = open_spool(settings)
         self._courier: Courier | None = None
         self._pid = os.getpid()
@@ -68,7 +70,16 @@ class Runtime:
 
         The fall-back sees less (no resolved inputs, no files, no failed attempts), and says so on every run.
         """
-        from lineage_flows.capture import adapters, audit, engine, files, io_adapters, randomness, state_hooks
+        from lineage_flows.capture import (
+            adapters,
+            audit,
+            engine,
+            files,
+            io_adapters,
+            randomness,
+            selection,
+            state_hooks,
+        )
         from lineage_flows.capture.disk_cache import disk_cache
         from lineage_flows.capture.flows import FlowRecorder
         from lineage_flows.capture.steps import StepRecorder
@@ -79,6 +90,8 @@ class Runtime:
             observed=[] if strip is None else [strip],
             cache=disk_cache(self.session.cache),
         )
+        if self.settings.rules:
+            selection.configure(self.settings.leaves_out)
         audit.install()
         io_adapters.install()
         adapters.install()
@@ -201,7 +214,7 @@ def start(settings: Settings | None = None, *, interceptor: Interceptor | None =
         try:
             settings = settings or load_settings()
             strict = strict or settings.strict
-            if settings.level == "off" and not settings.levels:
+            if settings.is_off:
                 _stop_observing()
                 return None
             runtime = Runtime(settings, interceptor=interceptor)

@@ -1,19 +1,20 @@
-"""Settings: their names, defaults and checks; from ``LINEAGE_FLOWS_*`` and ``[tool.lineage_flows]`` in pyproject.toml.
+"""Settings: their names, defaults and checks; from the environment, lineage.toml and pyproject.toml.
 
-Knows the errors and nothing else of the package.
+Knows the errors and the rules, and nothing else of the package.
 """
 
 from __future__ import annotations
 
-import fnmatch
+import json
 import os
 import re
 import tomllib
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,10 +24,20 @@ from pydantic_settings import (
 )
 
 from lineage_flows.errors import HomeError, SettingsError
+from lineage_flows.policy import (
+    LEVELS,
+    CaptureLevel,
+    Decision,
+    Rule,
+    RuleError,
+    decide,
+    leaves_out_anywhere,
+    parse_rules,
+    rule_of_level,
+)
 
 __all__ = ["CaptureLevel", "Keeper", "Settings", "load_settings"]
 
-CaptureLevel = Literal["off", "metadata", "inputs", "all"]
 Keeper = Literal["embedded", "sagemaker"]
 
 PREFIX = "LINEAGE_FLOWS_"
@@ -35,7 +46,8 @@ _SERVICE = re.compile(r"(SERVICE|PORT)(_.*)?|.*_(SERVICE|PORT)_.*|.*_PORT", re.D
 _OTHER_VARIABLES = frozenset({f"{PREFIX}DEBUG", f"{PREFIX}REPLAY_SPEC", f"{PREFIX}TEST_API_URL"})
 """Variables of ours that are no settings: tracebacks of the command line, what a replay tells its process, a server for tests."""
 
-LEVELS: tuple[CaptureLevel, ...] = get_args(CaptureLevel)
+_OWN_FILE = "lineage.toml"
+_MOST_DECISIONS = 10_000
 _SCOPES = ("flow", "tag", "task")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -67,6 +79,18 @@ class Settings(BaseSettings):
         default_factory=dict,
         description='levels of some flows, tags or tasks: a table of "flow:NAME", "tag:NAME" or "task:NAME" (with * and ?), '
         "each off, metadata, inputs or all (in the environment flow:a=all,task:b*=off)",
+    )
+    rules: Annotated[tuple[Rule, ...], NoDecode] = Field(
+        (),
+        description="what holds for some flows, tasks and tags: a list of tables, each with a match and settings "
+        '(in the environment JSON: [{"match": {"flow": "a*"}, "level": "off"}])',
+    )
+    owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description='who owns the flows: a list of texts such as "team:quant" (in the environment separated by commas)',
+    )
+    redact: tuple[str, ...] = Field(
+        (), description="what else is a secret: a list of regular expressions (in the environment JSON)"
     )
     namespace: str = Field(
         "prefect", description="OpenLineage job namespace: up to 63 letters, digits, dots, dashes and underscores"
@@ -101,6 +125,8 @@ class Settings(BaseSettings):
         ),
         description="names of environment variables whose values are recorded: a list of patterns",
     )
+
+    _decisions: dict[tuple[str, tuple[str, ...], str | None], Decision] = PrivateAttr(default_factory=dict)
 
     @field_validator("home", mode="after")
     @classmethod
@@ -137,6 +163,37 @@ class Settings(BaseSettings):
                     raise ValueError(selector)
         return value
 
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _rules(cls, value: object) -> object:
+        """Rules of the environment come after those of the files: of equally specific ones they decide."""
+        if isinstance(value, str):
+            try:
+                raw = json.loads(value)
+            except ValueError:
+                raise RuleError("rules", value, 'JSON such as [{"match": {"flow": "a*"}, "level": "off"}]') from None
+            return (*_rules_of_files(), *parse_rules(raw, f"{PREFIX}RULES"))
+        if isinstance(value, list | tuple) and all(isinstance(item, Rule) for item in value):
+            return value
+        return parse_rules(value, "the given")
+
+    @field_validator("owners", mode="before")
+    @classmethod
+    def _owners(cls, value: object) -> object:
+        return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+    @field_validator("redact")
+    @classmethod
+    def _redact(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            try:
+                found = re.compile(pattern)
+            except re.error as error:
+                raise RuleError("redact", pattern, f"a regular expression ({error})") from None
+            if found.match("") is not None:
+                raise RuleError("redact", pattern, "a regular expression that does not fit an empty text")
+        return value
+
     @property
     def blobs_url(self) -> str:
         """Where blobs lie: ``store_url``, else the folder ``blobs`` of the home."""
@@ -158,26 +215,50 @@ class Settings(BaseSettings):
                     fix="point LINEAGE_FLOWS_HOME, or --home, at a folder",
                 )
 
-    def level_for(self, flow: str, *, tags: tuple[str, ...] = (), task: str | None = None) -> CaptureLevel:
-        """The level of a flow, or of a task in it: the task's rule wins over a tag's, that over the flow's, over the project's.
+    def decision(self, flow: str, *, tags: tuple[str, ...] = (), task: str | None = None) -> Decision:
+        """What holds for a flow, or for a task in it: by the rules (see ``policy.decide``), else by the project's settings.
 
-        Of several rules of one scope that fit, the one that keeps least wins, so that a rule made to protect data always holds.
         A flow that is ``off`` is off with all its tasks.
         """
-        by_flow = self._lowest("flow", (flow,))
-        if by_flow == "off" or (by_flow is None and self.level == "off" and not self.levels):
-            return "off"
-        by_task = self._lowest("task", (task,)) if task is not None else None
-        return by_task or self._lowest("tag", tags) or by_flow or self.level
+        known = self._decisions.get((flow, tags, task))
+        if known is None:
+            known = self._decide(flow, tags, task)
+            if len(self._decisions) > _MOST_DECISIONS:
+                self._decisions.clear()
+            self._decisions[flow, tags, task] = known
+        return known
 
-    def _lowest(self, scope: str, names: tuple[str, ...]) -> CaptureLevel | None:
-        fits = [
-            level
-            for selector, level in self.levels.items()
-            if selector.startswith(scope + ":")
-            and any(fnmatch.fnmatchcase(name, selector.partition(":")[2]) for name in names)
-        ]
-        return min(fits, key=LEVELS.index, default=None)
+    def _decide(self, flow: str, tags: tuple[str, ...], task: str | None) -> Decision:
+        size_cap = int(self.size_cap)
+        found = decide(self.all_rules, flow, task=task, tags=tags, level=self.level, size_cap=size_cap)
+        found = found if "owners" in found.why else replace(found, owners=self.owners)
+        if task is None:
+            return found
+        # Of the flow run's own tags nothing is known here; a flow that those turn off is not there to have tasks.
+        whole = decide(self.all_rules, flow, task=None, tags=(), level=self.level, size_cap=size_cap)
+        if whole.level == "off" and ("level" in whole.why or "emit" in whole.why):
+            why = {**found.why, **{name: rule for name, rule in whole.why.items() if name in {"level", "emit"}}}
+            return replace(found, level="off", emit=found.emit and whole.emit, why=why)
+        return found
+
+    @property
+    def all_rules(self) -> tuple[Rule, ...]:
+        """The rules in order; those that ``levels`` is short for come first, and among them those that keep least last."""
+        short = sorted(self.levels.items(), key=lambda item: LEVELS.index(item[1]), reverse=True)
+        return (*(rule_of_level(selector, level) for selector, level in short), *self.rules)
+
+    def level_for(self, flow: str, *, tags: tuple[str, ...] = (), task: str | None = None) -> CaptureLevel:
+        """The level of a flow, or of a task in it."""
+        return self.decision(flow, tags=tags, task=task).level
+
+    def leaves_out(self, path: str) -> bool:
+        """Whether any rule leaves a file out, by its absolute path: for what is not of one flow or task, the source tree."""
+        return leaves_out_anywhere(self.rules, Path(path).as_uri())
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing can be captured: the level is ``off``, and nothing says otherwise of any flow."""
+        return self.level == "off" and not self.levels and not any(rule.level for rule in self.rules)
 
     @classmethod
     def settings_customise_sources(
@@ -188,11 +269,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the nearest pyproject.toml that has our table."""
-        found = find_pyproject(Path.cwd())
-        if found is None:
-            return (init_settings, env_settings)
-        return (init_settings, env_settings, InitSettingsSource(settings_cls, _table(found, found.stat().st_mtime_ns)))
+        """Environment first, then the nearest lineage.toml, then the nearest pyproject.toml that has our table."""
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, _of_files()))
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any setting's own type; pydantic checks it
@@ -209,8 +287,10 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - any setting's
         return Settings(**overrides)
     except ValidationError as error:
         raise _explain(error) from None
+    except RuleError as error:
+        raise _explain_rule(error) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError("pyproject.toml", str(error), "a valid TOML file") from None
+        raise SettingsError("pyproject.toml or lineage.toml", str(error), "a valid TOML file") from None
 
 
 def find_pyproject(folder: Path) -> Path | None:
@@ -222,13 +302,38 @@ def find_pyproject(folder: Path) -> Path | None:
     return None
 
 
+def find_own_file(folder: Path) -> Path | None:
+    """The nearest lineage.toml at or above ``folder``; None when there is none."""
+    candidates = (parent / _OWN_FILE for parent in (folder, *folder.parents))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _of_files() -> dict[str, Any]:
+    """The settings of both files: those of lineage.toml win, and its rules come after those of pyproject.toml."""
+    tables = [_table(found, found.stat().st_mtime_ns) for found in _files()]
+    merged = {name: value for table in tables for name, value in table.items()}
+    return merged | {"rules": _rules_of_files()} if "rules" in merged else merged
+
+
+def _rules_of_files() -> tuple[Rule, ...]:
+    tables = [(found, _table(found, found.stat().st_mtime_ns)) for found in _files()]
+    return tuple(rule for found, table in tables for rule in parse_rules(table.get("rules", []), found.name))
+
+
+def _files() -> list[Path]:
+    folder = Path.cwd()
+    return [found for found in (find_pyproject(folder), find_own_file(folder)) if found is not None]
+
+
 @lru_cache(maxsize=64)
 def _table(path: Path, _mtime: int) -> dict[str, Any]:
-    """Our table of a pyproject.toml, empty when it has none; read again when the file has changed."""
+    """Our table of a file, empty when it has none; read again when the file has changed."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return {}
+    if path.name == _OWN_FILE:
+        return document
     table = document.get("tool", {}).get("lineage_flows", {})
     return table if isinstance(table, dict) else {}
 
@@ -252,8 +357,17 @@ def _one_of_the_settings() -> str:
     return "one of the settings " + ", ".join(Settings.model_fields)
 
 
+def _explain_rule(error: RuleError) -> SettingsError:
+    return SettingsError(
+        f"{error.where} (LINEAGE_FLOWS_*, lineage.toml or [tool.lineage_flows])", error.value, error.allowed
+    )
+
+
 def _explain(error: ValidationError) -> SettingsError:
     first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, RuleError):
+        return _explain_rule(cause)
     name = str(first["loc"][0]) if first["loc"] else "settings"
     field = Settings.model_fields.get(name)
     if field is None:

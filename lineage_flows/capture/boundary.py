@@ -13,6 +13,7 @@ from types import TracebackType
 
 from lineage_flows.capture.active import unobserved
 from lineage_flows.errors import CaptureError, LineageError
+from lineage_flows.redaction import redact
 
 __all__ = ["Boundary", "message_of"]
 
@@ -47,7 +48,7 @@ class Boundary:
 
     def report(self, doing: str, error: BaseException, errors: list[str] | None = None) -> str:
         """Count an error, log the first of its kind, and note it on its run; returns the one line that says it."""
-        line = " ".join(message_of(error).split())[:500]
+        line = " ".join(redact(message_of(error)).split())[:500]
         message = line if isinstance(error, LineageError) else f"{type(error).__name__}: {line}"
         with self._lock:
             self.counts[doing] += 1

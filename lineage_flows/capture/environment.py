@@ -25,11 +25,9 @@ from lineage_flows.capture.disk_cache import disk_cache
 from lineage_flows.capture.distributions import installed_packages
 from lineage_flows.capture.paths import without_credentials
 from lineage_flows.records import Environment
+from lineage_flows.redaction import is_secret_variable, redact
 
 __all__ = ["capture_environment", "environment_digest"]
-
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|PWD|CREDENTIAL|PRIVATE|AUTH|COOKIE|SESSION|DSN", re.IGNORECASE)
-"""A variable with such a name is never recorded, whatever the settings allow."""
 
 IMAGE_VARIABLES = (
     "CONTAINER_IMAGE",
@@ -183,10 +181,10 @@ def _in_container() -> bool:
 def _variables(patterns: Iterable[str]) -> dict[str, str]:
     patterns = tuple(patterns)
     return {
-        name: without_credentials(value) if "://" in value else value
+        name: redact(without_credentials(value) if "://" in value else value)
         for name, value in sorted(os.environ.items())
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-        and not SECRET_NAME.search(name)
+        and not is_secret_variable(name)
         and value.isprintable()
     }
 

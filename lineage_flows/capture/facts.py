@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture.boundary import message_of
 from lineage_flows.records import DeploymentRef, EntryPoint, ErrorRef, StepKind
+from lineage_flows.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -78,8 +79,9 @@ def error_of(error: BaseException) -> ErrorRef:
     """An exception as a record; its stack is cut at 32 KiB from the front, so that the innermost frames stay."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    stack = "".join(traceback.format_exception(error))
-    return ErrorRef(type=name, message=message_of(error)[:_STACK_LIMIT], stack=stack[-_STACK_LIMIT:])
+    # Secrets are taken out before the text is cut: half a secret is not found any more.
+    stack = redact("".join(traceback.format_exception(error)))
+    return ErrorRef(type=name, message=redact(message_of(error))[:_STACK_LIMIT], stack=stack[-_STACK_LIMIT:])
 
 
 def stored_state(state: State[Any]) -> ErrorRef | None:

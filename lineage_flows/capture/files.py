@@ -24,11 +24,12 @@ from lineage_flows.capture.active import Activation, Active, Carried, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
 from lineage_flows.capture.objects import ObjectLog
-from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable
+from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable, to_uri
 from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, resolution
 
 if TYPE_CHECKING:
     from lineage_flows.capture.disk_cache import DiskCache
+    from lineage_flows.capture.left_out import LeftOut
     from lineage_flows.content import Store
     from lineage_flows.records import DatasetRef
 
@@ -88,6 +89,7 @@ class FileLog:
         size_cap: bytes; a larger file is fingerprinted, and not kept.
         original_path: in a replay, the name that a file of the workspace had in the original run.
         keep_written: keep the contents of written files too.
+        left_out: what the rules of the settings leave out: neither opened nor named.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class FileLog:
         size_cap: int,
         original_path: Callable[[str], str] | None = None,
         keep_written: bool = False,
+        left_out: LeftOut | None = None,
     ) -> None:
         self._store = store
+        self._left_out = left_out
         self._size_cap = size_cap
         self._original_path = original_path
         self._keep_written = keep_written
@@ -121,7 +125,11 @@ class FileLog:
         with self._lock:
             if self._objects is None:
                 self._objects = ObjectLog(
-                    self._store, size_cap=self._size_cap, keep_written=self._keep_written, order=_order
+                    self._store,
+                    size_cap=self._size_cap,
+                    keep_written=self._keep_written,
+                    order=_order,
+                    left_out=self._left_out,
                 )
             return self._objects
 
@@ -146,7 +154,7 @@ class FileLog:
 
     def write(self, path: str, via: str, *, folders: bool = False) -> None:
         """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed."""
-        name = self._counting(path)
+        name = self._counting(path, "write")
         if name is None:
             return
         snapshot_gate.wait()
@@ -303,7 +311,7 @@ class FileLog:
         other = _writers.last(absolute(path) or "")
         return other is None or other is self._writer or changed > other.until
 
-    def _counting(self, path: str) -> str | None:
+    def _counting(self, path: str, direction: str = "read") -> str | None:
         """The absolute name of a path that counts as data and that can be recorded, else None."""
         name = absolute(path)
         if name is None or self._touched is not None or (self._covered and below_any(name, self._covered)):
@@ -315,7 +323,7 @@ class FileLog:
         if is_secret_file(name):
             self.cannot_restore(f"{printable(name)}: its name says it holds secrets")
             return None
-        return name
+        return None if self._left_out is not None and self._left_out.covers(to_uri(name), direction) else name
 
     def _read(self, name: str, path: str, status: os.stat_result, via: str) -> None:
         seen = signature(status)

@@ -10,16 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture import about, facts, files, randomness
 from lineage_flows.capture.adoption import catch_up, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
+from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.internal import is_internal
+from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
+from lineage_flows.capture.values import LEFT_OUT
 from lineage_flows.errors import LineageError
-from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json
+from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json, redacted
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -96,11 +99,15 @@ class FlowRecorder:
         with self._boundary.guard("recording a flow's result", flow.errors):
             flow.raised = None
             value = facts.unwrap_result(result)
-            ref = self._session.values.see(value)
+            hidden = flow.left_out is not None and not flow.left_out.decision.outputs
+            ref = LEFT_OUT if hidden else self._session.values.see(value)
+            if flow.left_out is not None:
+                flow.left_out.output = hidden
             links = flow.root.links
             catch_up(self._session, flow)
             flow.result_sources = links.sources(ref, (), identity_is_safe=True)
-            flow.result = self._session.values.keep(value, ref) if flow.start.level == "all" else ref
+            size_cap = flow.left_out.decision.size_cap if flow.left_out else None
+            flow.result = self._session.values.keep(value, ref, size_cap=size_cap) if flow.start.level == "all" else ref
             links.produced(flow.start.run_id, self._session.result_uri("flow-run", flow.start.run_id), flow.result)
 
     def left(self, engine: Any) -> None:
@@ -127,7 +134,9 @@ class FlowRecorder:
     def _started(self, engine: Any, state: State[Any]) -> LiveFlow | None:
         flow_run: FlowRun = engine.flow_run
         tags = tuple(sorted(flow_run.tags or ()))
-        level = self._session.settings.level_for(engine.flow.name, tags=tags)
+        decision = self._session.settings.decision(engine.flow.name, tags=tags)
+        level = decision.level
+        left_out = LeftOut(decision) if decision.why else None
         if level == "off" or is_internal(engine.flow.fn):
             return None
         parent = current_flow.get()
@@ -136,24 +145,26 @@ class FlowRecorder:
             catch_up(self._session, parent)
         errors: list[str] = []
         try:
-            start = self._record(engine, state, level, parent)
+            start = self._record(engine, state, level, parent, left_out)
         except LineageError as error:
             if self._boundary.strict:
                 raise
             self._boundary.report("keeping contents; only facts are recorded of this run", error, errors)
             level = "metadata"
-            start = self._record(engine, state, level, parent)
+            start = self._record(engine, state, level, parent, left_out)
         flow = LiveFlow(
             start=start,
             errors=errors,
             links=links,
             files=files.FileLog(
                 self._session.store_for(level),
-                size_cap=int(self._session.settings.size_cap),
+                size_cap=decision.size_cap,
                 original_path=self._session.interceptor.original_path if self._session.interceptor else None,
                 keep_written=level == "all",
+                left_out=left_out,
             ),
             parent=parent,
+            left_out=left_out,
         )
         flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
         engine.__dict__["_lineage_flow"] = flow
@@ -161,17 +172,24 @@ class FlowRecorder:
         if parent is None:
             files.adopt_module_reads(flow.files)
             flow.background = gather(self._session, flow.start, flow_run)
-        event = self._session.builder.flow_event("START", flow.start, parent_flow=parent.start if parent else None)
+        source = function_source(engine.flow.fn) if decision.source_code else None
+        event = self._session.builder.flow_event(
+            "START", flow.start, parent_flow=parent.start if parent else None, source=source
+        )
         self._session.sink.accept(event, flow.start)
         if parent is None and self._session.on_enter is not None:
             self._session.on_enter()
         return flow
 
-    def _record(self, engine: Any, state: State[Any], level: Level, parent: LiveFlow | None) -> FlowRecord:
+    def _record(
+        self, engine: Any, state: State[Any], level: Level, parent: LiveFlow | None, left_out: LeftOut | None
+    ) -> FlowRecord:
         import prefect
 
         flow_run: FlowRun = engine.flow_run
         run_id = str(flow_run.id)
+        settings = self._session.settings
+        tags = tuple(sorted(flow_run.tags or ()))
         interceptor = self._session.interceptor
         return FlowRecord(
             run_id=run_id,
@@ -182,7 +200,7 @@ class FlowRecorder:
             entry=facts.entry_point(engine.flow.fn),
             parent_run_id=parent.start.run_id if parent else None,
             parent_step_id=str(flow_run.parent_task_run_id) if flow_run.parent_task_run_id else None,
-            tags=tuple(sorted(flow_run.tags or ())),
+            tags=tags,
             deployment=facts.deployment_of(flow_run),
             nominal_start=facts.rfc3339(flow_run.expected_start_time) if flow_run.auto_scheduled else None,
             created_by=getattr(flow_run.created_by, "display_value", None),
@@ -190,22 +208,32 @@ class FlowRecorder:
             state=state.name or "",
             state_type=state.type.value,
             started=facts.now(),
-            parameters=self._parameters(engine.parameters or {}, level, parent.root.links if parent else Links()),
+            parameters=self._parameters(
+                engine.parameters or {}, level, parent.root.links if parent else Links(), left_out
+            ),
             module_random=randomness.module_states(self._session.put_json if self._session.keeps(level) else None)
             if parent is None
             else None,
             replay=interceptor.info if interceptor is not None and parent is None else None,
             level=level,
             prefect_version=prefect.__version__,
+            about=about.flow_about(
+                engine.flow, flow_run.tags or (), settings.decision(engine.flow.name, tags=tags).owners
+            ),
+            origin=about.origin_of(flow_run),
         )
 
-    def _parameters(self, parameters: dict[str, object], level: Level, links: Links) -> tuple[InputRef, ...]:
+    def _parameters(
+        self, parameters: dict[str, object], level: Level, links: Links, left_out: LeftOut | None
+    ) -> tuple[InputRef, ...]:
         values = self._session.values
-        found = values.inputs(parameters, links, lambda _: ())
+        size_cap = left_out.decision.size_cap if left_out else None
+        found = values.inputs(parameters, links, lambda _: (), left_out)
         if not self._session.keeps(level):
             return found
         return tuple(
-            item.model_copy(update={"value": values.keep(parameters[item.name], item.value)}) for item in found
+            item.model_copy(update={"value": values.keep(parameters[item.name], item.value, size_cap=size_cap)})
+            for item in found
         )
 
     def _attempt_ended(self, flow: LiveFlow, state: State[Any]) -> None:
@@ -232,7 +260,9 @@ class FlowRecorder:
         with self._boundary.guard("recording files of a flow run", flow.errors):
             if flow.files is not None:
                 touched = flow.files.close()
-                flow.datasets.extend(touched.datasets)
+                flow.datasets.extend(
+                    touched.datasets if flow.left_out is None else flow.left_out.kept(touched.datasets)
+                )
                 flow.errors.extend(touched.errors)
         background = self._background(flow)
         record = self._ended(flow, state, background)
@@ -242,6 +272,8 @@ class FlowRecorder:
             parent = flow.parent.start if flow.parent else None
             session.sink.accept(session.builder.flow_event(kind, record, parent_flow=parent), record)
             return
+        # Who shows the run (the artifact in Prefect's interface) gets it as it is written: without secrets.
+        record = redacted(record)
         run = assemble(record, session.sink.records(record.root_run_id))
         if session.interceptor is not None and record.replay is not None:
             with self._boundary.guard("comparing a replay with its original", flow.errors):
@@ -277,6 +309,7 @@ class FlowRecorder:
                 "random": self._session.random_states(flow.random, flow.draws, flow.start.level),
                 "error": error,
                 "capture_errors": tuple(flow.errors),
+                "policy": flow.left_out.ref() if flow.left_out else None,
             }
         )
 

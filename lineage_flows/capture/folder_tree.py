@@ -126,7 +126,7 @@ def capture_files(root: Path, paths: Iterable[str], *, store: Store, size_cap: i
 
 def _capture(root: Path, files: list[_File], store: Store, size_cap: int, cache: DiskCache) -> CapturedTree:
     by_path = {file.path: file for file in files}
-    selection = select((Candidate(file.path, file.status.st_size) for file in files), size_cap)
+    selection = select((Candidate(file.path, file.status.st_size) for file in files), size_cap, str(root))
     entries: list[dict[str, object]] = []
     unreadable: list[str] = []
     for path in selection.kept:

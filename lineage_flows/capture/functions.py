@@ -25,7 +25,7 @@ from lineage_flows.records import BlobRef, FunctionRef
 if TYPE_CHECKING:
     from lineage_flows.content import Store
 
-__all__ = ["function_ref"]
+__all__ = ["function_ref", "function_source"]
 
 SOURCE_FORMAT = "text"
 """Format of a blob that holds a function's source, UTF-8."""
@@ -76,6 +76,13 @@ def function_ref(fn: Callable[..., Any], store: Store | None) -> FunctionRef:
             known = FunctionRef(name=name, module=module, path=path, line=line, digest=source.digest, blob=blob)
             source.refs[wanted] = known
     return known
+
+
+def function_source(fn: Callable[..., Any]) -> str | None:
+    """The source of a function, dedented, as ``function_ref`` hashes it; None when there is none."""
+    target = _function_of(fn)
+    with unobserved():
+        return _source_of(target, getattr(target, "__code__", target)).text
 
 
 def _function_of(fn: Any) -> Any:  # noqa: ANN401 - anything that can be called

@@ -61,7 +61,7 @@ def capture_work_tree(repository: Repository, *, store: Store, size_cap: int, ca
     with open_shadow(repository) as shadow:
         entries = shadow.entries()
         survey = _survey(shadow, entries, size_cap)
-        selection = select(survey.files, size_cap)
+        selection = select(survey.files, size_cap, str(shadow.repository.root))
         exact = shadow.converts(entries)
         selection = _stage(shadow, survey, selection, fresh=exact or survey.flagged)
         tree = shadow.run("write-tree").decode().strip()

@@ -31,6 +31,7 @@ from lineage_flows.records import (
 
 if TYPE_CHECKING:
     from lineage_flows.capture.files import FileLog
+    from lineage_flows.capture.left_out import LeftOut
     from lineage_flows.capture.randomness import Draws
     from lineage_flows.capture.yields import Yields
 
@@ -54,6 +55,7 @@ class LiveFlow:
     start: FlowRecord
     links: Links
     files: FileLog | None
+    left_out: LeftOut | None = None
     errors: list[str] = field(default_factory=list)
     attempts: list[AttemptRef] = field(default_factory=list)
     datasets: list[DatasetRef] = field(default_factory=list)
@@ -94,6 +96,7 @@ class LiveStep:
 
     start: StepRecord
     flow: LiveFlow
+    left_out: LeftOut | None = None
     errors: list[str] = field(default_factory=list)
     attempts: list[AttemptRef] = field(default_factory=list)
     attempt: int = 1
@@ -111,6 +114,11 @@ class LiveStep:
     from_cache: bool = False
     restored: bool = False
     finished: bool = False
+
+    @property
+    def tells_source(self) -> bool:
+        """Whether events may tell the source of the task's function."""
+        return self.left_out is None or self.left_out.decision.source_code
 
 
 current_flow: contextvars.ContextVar[LiveFlow | None] = contextvars.ContextVar("lineage_flows_flow", default=None)

@@ -16,6 +16,7 @@ from lineage_flows.capture.streams import Assembly, content_of
 from lineage_flows.capture.touches import rfc3339
 
 if TYPE_CHECKING:
+    from lineage_flows.capture.left_out import LeftOut
     from lineage_flows.content import Store
     from lineage_flows.records import DatasetRef
 
@@ -63,6 +64,7 @@ class Touch:
     assembly: Assembly | None = None
     content: Content | None = None
     note: str | None = None
+    left_out: bool = False
 
 
 class ObjectLog:
@@ -73,9 +75,19 @@ class ObjectLog:
         size_cap: bytes; more are fingerprinted where they are read in a row, and not kept.
         keep_written: keep contents that are written too.
         order: counts touches of the process.
+        left_out: what the rules of the settings leave out: its content is not looked at, and it is not named.
     """
 
-    def __init__(self, store: Store | None, *, size_cap: int, keep_written: bool, order: Iterator[int]) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        size_cap: int,
+        keep_written: bool,
+        order: Iterator[int],
+        left_out: LeftOut | None = None,
+    ) -> None:
+        self._left_out = left_out
         self._store = store
         self._size_cap = size_cap
         self._keep_written = keep_written
@@ -105,7 +117,7 @@ class ObjectLog:
         touch = self._touch(target, "write", via, facts, size)
         touch.moment = time.time_ns()
         touch.note = note
-        if data is not None:
+        if data is not None and not touch.left_out:
             store = self._store if self._keep_written else None
             touch.content = content_of(data, store, size_cap=self._size_cap)
         return touch
@@ -113,7 +125,12 @@ class ObjectLog:
     def stream(self, touch: Touch) -> Assembly | None:
         """Where the bytes go that the run reads of an object; None when they are known, or the run is over."""
         with self._lock:
-            if self._closed or touch.content is not None or (touch.assembly and touch.assembly.content):
+            if (
+                self._closed
+                or touch.left_out
+                or touch.content is not None
+                or (touch.assembly and touch.assembly.content)
+            ):
                 return None
             if touch.assembly is None:
                 touch.assembly = Assembly(touch.size, self._store, size_cap=self._size_cap)
@@ -125,7 +142,8 @@ class ObjectLog:
 
     def received(self, touch: Touch, data: bytes | bytearray | memoryview) -> None:
         """All that the run read of an object, at once."""
-        touch.content = content_of(data, self._store, size_cap=self._size_cap)
+        if not touch.left_out:
+            touch.content = content_of(data, self._store, size_cap=self._size_cap)
 
     def close(self) -> list[DatasetRef]:
         """What was touched. What is read of a stream afterwards does not count any more."""
@@ -136,8 +154,9 @@ class ObjectLog:
         found = [
             _dataset(touch)
             for touch in touches
+            if not touch.left_out
             # What the run has written itself and reads back is not its input.
-            if touch.direction == "write" or own.get(_version(touch), touch.order) >= touch.order
+            and (touch.direction == "write" or own.get(_version(touch), touch.order) >= touch.order)
         ]
         for touch in touches:
             if touch.assembly is not None:
@@ -152,6 +171,7 @@ class ObjectLog:
             touch = self._touches.get(key)
             if touch is None:
                 touch = Touch(target, direction, facts, next(self._order), time.time_ns(), size=size)
+                touch.left_out = self._left_out is not None and self._left_out.covers(target.uri, direction)
                 if len(self._touches) < _MOST_OBJECTS and not self._closed:
                     self._touches[key] = touch
             else:

@@ -16,6 +16,8 @@ import urllib.parse
 from collections.abc import Iterable
 from functools import lru_cache
 
+from lineage_flows.redaction import bare_url as without_credentials
+
 __all__ = [
     "PathRules",
     "absolute",
@@ -235,19 +237,6 @@ def is_secret_file(path: str) -> bool:
 @lru_cache(maxsize=4096)
 def _maybe_secret(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_FILES)
-
-
-def without_credentials(url: str) -> str:
-    """A URL without password, query and fragment; the user's name stays only where it is no secret (ssh)."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError:  # brackets that are no IPv6 address
-        return url.partition("://")[0] + "://"
-    if not parts.scheme or not parts.netloc:
-        return url
-    user, at, host = parts.netloc.rpartition("@")
-    keep = user.partition(":")[0] + at if at and "ssh" in parts.scheme else ""
-    return urllib.parse.urlunsplit((parts.scheme, keep + host, parts.path, "", ""))
 
 
 def below_any(name: str, folders: Iterable[str]) -> bool:

@@ -5,13 +5,13 @@ Knows names and sizes; opens nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lineage_flows.capture.paths import is_secret_file, printable
 from lineage_flows.errors import CaptureError
 
-__all__ = ["Candidate", "Selection", "select", "shortened"]
+__all__ = ["Candidate", "Selection", "configure", "select", "shortened"]
 
 SOURCE_SUFFIXES = (
     ".cfg",
@@ -55,6 +55,16 @@ class Candidate:
         return self.path.endswith(SOURCE_SUFFIXES)
 
 
+@dataclass(slots=True)
+class _Config:
+    """What all trees of a process share."""
+
+    leaves_out: Callable[[str], bool] = lambda _path: False
+
+
+_config = _Config()
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Paths that are kept, in order, their size together, and why others are not (one line each)."""
@@ -64,22 +74,30 @@ class Selection:
     left_out: tuple[str, ...]
 
 
-def select(candidates: Iterable[Candidate], size_cap: int) -> Selection:
+def configure(leaves_out: Callable[[str], bool]) -> None:
+    """Say once in a process which files the rules of the settings leave out, by their absolute paths."""
+    _config.leaves_out = leaves_out
+
+
+def select(candidates: Iterable[Candidate], size_cap: int, root: str = "") -> Selection:
     """Keep what fits: untracked secrets and large untracked files go first, then the largest files that are no sources.
 
     Args:
         candidates: all files of the tree.
         size_cap: bytes the tree may have.
+        root: absolute path of the tree.
 
     Raises:
         CaptureError: the sources alone are larger than the cap.
     """
     kept: dict[str, Candidate] = {}
     left_out: dict[str, str] = {}
-    untracked = 0
+    untracked = hidden = 0
     for candidate in sorted(candidates, key=lambda item: item.path):
         if not candidate.tracked and is_secret_file(candidate.path):
             left_out[candidate.path] = "its name says it holds secrets"
+        elif not candidate.tracked and not candidate.is_source and _config.leaves_out(f"{root}/{candidate.path}"):
+            hidden += 1
         elif not candidate.tracked and candidate.size > size_cap // FILE_SHARE and not candidate.path.endswith(".py"):
             left_out[candidate.path] = f"{candidate.size} bytes"
         elif not candidate.tracked and not candidate.is_source and (untracked := untracked + 1) > MOST_UNTRACKED:
@@ -100,7 +118,10 @@ def select(candidates: Iterable[Candidate], size_cap: int) -> Selection:
             why=f"its sources have {size} bytes, over the cap of {size_cap}",
             fix="raise LINEAGE_FLOWS_CODE_SIZE_CAP",
         )
-    return Selection(tuple(kept), size, tuple(f"{printable(path)} ({why})" for path, why in sorted(left_out.items())))
+    said = [f"{printable(path)} ({why})" for path, why in sorted(left_out.items())]
+    if hidden:
+        said.append(f"{hidden} file{'s' if hidden > 1 else ''} left out by policy")
+    return Selection(tuple(kept), size, tuple(said))
 
 
 def shortened(lines: Iterable[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from lineage_flows.capture.boundary import Boundary
 from lineage_flows.capture.values import ValueObserver
 from lineage_flows.events import EventBuilder
 from lineage_flows.records import BlobRef, Level, RandomStates, RunRecord, value_uri
+from lineage_flows.redaction import remember_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +64,7 @@ class Session:
         self.values = ValueObserver(
             store, size_cap=int(settings.size_cap), strip=interceptor.strip if interceptor else ""
         )
+        remember_environment()
         self._flows: dict[str, LiveFlow] = {}
         self._lock = threading.Lock()
 
@@ -111,6 +113,7 @@ class Session:
     def enter(self, flow: LiveFlow) -> None:
         """Remember a flow run that has started, and the parameters that its steps may take in."""
         run_id = flow.start.run_id
+        remember_environment()
         for parameter in flow.start.parameters:
             uri = self.result_uri("flow-run", run_id, f"parameter/{parameter.name}")
             flow.root.links.produced(run_id, uri, parameter.value, is_result=False)

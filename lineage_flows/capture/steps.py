@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture import about, facts, files, randomness
 from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.flows import ENDINGS
+from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.intercept import StepStart, Substitute
+from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.live import LiveStep, current_step
+from lineage_flows.capture.values import LEFT_OUT
 from lineage_flows.capture.yields import UNSEEN, Yields
 from lineage_flows.records import AttemptRef, StepRecord, ValueRef
 
@@ -103,7 +106,10 @@ class StepRecorder:
         with self._boundary.guard("recording a task's result", step.errors):
             step.raised = None
             value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
-            ref = self._session.values.see(value)
+            hidden = step.left_out is not None and not step.left_out.decision.outputs
+            ref = LEFT_OUT if hidden else self._session.values.see(value)
+            if step.left_out is not None:
+                step.left_out.output = hidden
             if step.yields is not None:
                 # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
                 step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
@@ -112,7 +118,8 @@ class StepRecorder:
             # A replay can neither read again what is gone, nor look into another machine's cache of results.
             needed = bool(step.unrestorable) or step.from_cache
             if level == "all" or (self._session.keeps(level) and needed):
-                ref = self._session.values.keep(value, ref)
+                size_cap = step.left_out.decision.size_cap if step.left_out else None
+                ref = self._session.values.keep(value, ref, size_cap=size_cap)
             step.output = ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
@@ -123,7 +130,8 @@ class StepRecorder:
         if step is None or step.yields is None:
             return
         with self._boundary.guard("recording what a task yields", step.errors):
-            ref = self._session.values.see(value)
+            hidden = step.left_out is not None and not step.left_out.decision.outputs
+            ref = LEFT_OUT if hidden else self._session.values.see(value)
             path = step.yields.add(ref)
             run_id = step.start.run_id
             step.flow.root.links.yielded(run_id, self._session.result_uri("task-run", run_id), path, ref)
@@ -225,19 +233,23 @@ class StepRecorder:
                 engine.parameters or {},
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
+                step.left_out,
             )
         step.datasets = []
         step.files = files.FileLog(
             self._session.store_for(level),
-            size_cap=int(self._session.settings.size_cap),
+            size_cap=step.left_out.decision.size_cap if step.left_out else int(self._session.settings.size_cap),
             original_path=self._session.interceptor.original_path if self._session.interceptor else None,
             keep_written=level == "all",
+            left_out=step.left_out,
         )
         if first:
             step.start = step.start.model_copy(
                 update={"inputs": step.inputs, "started": step.attempt_started, "attempt": step.attempt}
             )
-            self._session.sink.accept(self._session.builder.step_event("START", step.start, step.flow.start))
+            source = function_source(engine.task.fn) if step.tells_source else None
+            event = self._session.builder.step_event("START", step.start, step.flow.start, source=source)
+            self._session.sink.accept(event)
         return step
 
     def _new_step(self, engine: Any, task_run: TaskRun) -> LiveStep | None:
@@ -247,7 +259,8 @@ class StepRecorder:
         if flow is None:
             return None
         tags = tuple(sorted(task_run.tags or ()))
-        level = self._session.settings.level_for(flow.start.flow_name, tags=tags, task=engine.task.name)
+        decision = self._session.settings.decision(flow.start.flow_name, tags=tags, task=engine.task.name)
+        level = decision.level
         if level == "off":
             return None
         if flow.start.level == "metadata" and flow.errors:
@@ -266,8 +279,10 @@ class StepRecorder:
             upstream=facts.upstream_runs(task_run),
             parent_step_id=outer.start.run_id if outer is not None else None,
             level=level,
+            about=about.task_about(engine.task, tags, decision.owners),
+            url=about.task_run_url(str(task_run.id)),
         )
-        return LiveStep(start=record, flow=flow)
+        return LiveStep(start=record, flow=flow, left_out=LeftOut(decision) if decision.why else None)
 
     def _close_attempt(self, step: LiveStep) -> None:
         """Take in what the attempt touched; the first call after the function's end counts."""
@@ -276,9 +291,12 @@ class StepRecorder:
         log, step.files = step.files, None
         with self._boundary.guard("recording files of a task", step.errors):
             touched = log.close()
-            step.datasets.extend(touched.datasets)
+            step.datasets.extend(touched.datasets if step.left_out is None else step.left_out.kept(touched.datasets))
             step.errors.extend(touched.errors)
-            step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
+            left_out = step.left_out.unrestorable if step.left_out else ()
+            step.unrestorable.extend(
+                item for item in (*touched.unrestorable, *left_out) if item not in step.unrestorable
+            )
 
     def _attempt_failed(self, step: LiveStep, state: str) -> None:
         if step.attempts and step.attempts[-1].attempt == step.attempt:
@@ -318,6 +336,7 @@ class StepRecorder:
                 "restored": step.restored,
                 "unrestorable": tuple(step.unrestorable),
                 "capture_errors": tuple(step.errors),
+                "policy": step.left_out.ref() if step.left_out else None,
             }
         )
         kind = ENDINGS.get(state.type.value, "ABORT")

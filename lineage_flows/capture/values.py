@@ -11,12 +11,27 @@ from typing import TYPE_CHECKING
 from lineage_flows.capture.links import Links
 from lineage_flows.content import describe, dump_value
 from lineage_flows.errors import ContentError
+from lineage_flows.policy import LEFT_OUT_NOTE
 from lineage_flows.records import BlobRef, InputRef, ValueRef
+from lineage_flows.redaction import holds_known, holds_secret, is_secret_item
 
 if TYPE_CHECKING:
+    from lineage_flows.capture.left_out import LeftOut
     from lineage_flows.content import Store
 
-__all__ = ["ValueObserver"]
+__all__ = ["LEFT_OUT", "ValueObserver"]
+
+_SEARCHED = frozenset({"text", "bytes", "json", "pickle"})
+_MOST_SEARCHED = 1 << 20
+"""Bytes up to which a value is searched for known secrets before it is stored; what is larger is data."""
+
+LEFT_OUT = ValueRef(fingerprint=None, type="object", rule="none", note=LEFT_OUT_NOTE)
+"""A value that the rules of the settings leave out."""
+
+_SECRET_TEXT = ValueRef(fingerprint=None, type="str", rule="secret", note="it is or holds a secret: never looked at")
+_SECRET_BY_NAME = ValueRef(
+    fingerprint=None, type="object", rule="secret", note="its name says that it is a secret: never looked at"
+)
 
 
 class ValueObserver:
@@ -35,9 +50,11 @@ class ValueObserver:
 
     def see(self, value: object) -> ValueRef:
         """A value as it is now. Never raises on any value."""
+        if type(value) is str and holds_secret(value):
+            return _SECRET_TEXT
         return describe(value, strip=self._strip)
 
-    def keep(self, value: object, ref: ValueRef) -> ValueRef:
+    def keep(self, value: object, ref: ValueRef, *, size_cap: int | None = None) -> ValueRef:
         """The same with the value stored, or with a note that says why it is not.
 
         Raises:
@@ -45,12 +62,19 @@ class ValueObserver:
         """
         if ref.rule in {"secret", "none"}:
             return ref
-        if ref.size is not None and ref.size > self._size_cap:
-            return _noted(ref, f"not kept: {ref.size} bytes are over the size cap of {self._size_cap}")
+        if ref.secrets:
+            return _noted(ref, "not kept: it holds a secret")
+        size_cap = self._size_cap if size_cap is None else size_cap
+        if ref.size is not None and ref.size > size_cap:
+            return _noted(ref, f"not kept: {ref.size} bytes are over the size cap of {size_cap}")
         try:
             data, format_ = dump_value(value)
         except ContentError as error:
             return _noted(ref, f"not kept: {error.why or error.what}")
+        if format_ in _SEARCHED and (ref.size or 0) <= _MOST_SEARCHED:
+            data = data if isinstance(data, bytes) else b"".join(data)
+            if len(data) <= _MOST_SEARCHED and holds_known(data):
+                return _noted(ref, "not kept: it holds a secret")
         digest, size = self._store.put(data)
         return ref.model_copy(update={"blob": BlobRef(digest=digest, size=size, format=format_)})
 
@@ -59,16 +83,24 @@ class ValueObserver:
         parameters: dict[str, object],
         links: Links,
         tracked: Callable[[str], Iterable[str]],
+        left_out: LeftOut | None = None,
     ) -> tuple[InputRef, ...]:
         """The parameters of a call, in order of the signature, with their sources."""
         return tuple(
             InputRef(
                 name=name,
-                value=(ref := self.see(value)),
+                value=(ref := self._named(name, value, left_out)),
                 sources=links.sources(ref, tracked(name), identity_is_safe=bool(type(value).__weakrefoffset__)),
             )
             for name, value in parameters.items()
         )
+
+    def _named(self, name: str, value: object, left_out: LeftOut | None) -> ValueRef:
+        if left_out is not None and left_out.covers_parameter(name):
+            return LEFT_OUT
+        if is_secret_item(name, value) and not (left_out is not None and left_out.looks_at(name)):
+            return _SECRET_BY_NAME
+        return self.see(value)
 
 
 def _noted(ref: ValueRef, note: str) -> ValueRef:

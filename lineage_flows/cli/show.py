@@ -45,7 +45,7 @@ def _shown(summary: RunSummary, record: RunRecord | None) -> Iterator[Renderable
         yield facts([("run", summary.run_id), ("started", f"{moment(summary.started)} UTC"), ("took", took)])
         yield note("There is no run record: the run has not ended yet, or its process was killed before its end.")
         return
-    yield facts(_about(record.flow))
+    yield facts(_about(record))
     yield from _steps(record)
     yield from _files(record)
     yield from _metrics(record)
@@ -63,16 +63,15 @@ def _title(summary: RunSummary) -> Iterator[RenderableType]:
     yield Text.assemble(cell(f"{summary.flow} / {summary.name}", "bold"), "  ", state(summary.state))
 
 
-def _about(flow: FlowRecord) -> Iterator[tuple[str, str | list[str]]]:
+def _about(record: RunRecord) -> Iterator[tuple[str, str | list[str]]]:
     from lineage_flows.ui.summary import code_text
     from lineage_flows.ui.text import clip, duration, duration_text, moment, short_type, value_text
 
+    flow = record.flow
     took = duration_text(duration(flow.started, flow.ended))
     yield "run", flow.run_id
     yield "started", f"{moment(flow.started)} UTC, took {took}" if flow.ended else f"{moment(flow.started)} UTC"
-    if flow.deployment is not None:
-        pool = f", work pool {flow.deployment.work_pool}" if flow.deployment.work_pool else ""
-        yield "deployment", f"{flow.deployment.name or flow.deployment.id}{pool}"
+    yield from _origin(flow)
     if flow.replay is not None:
         yield "replay of", flow.replay.replay_of
         if flow.replay.outcome is not None:
@@ -85,7 +84,46 @@ def _about(flow: FlowRecord) -> Iterator[tuple[str, str | list[str]]]:
     if flow.environment is not None:
         version = f", Prefect {flow.prefect_version}" if flow.prefect_version else ""
         yield "environment", f"Python {flow.environment.python} on {flow.environment.platform}{version}"
-    yield "kept", f"level {flow.level}"
+    yield "kept", f"level {flow.level}{_left_out(record)}"
+
+
+def _origin(flow: FlowRecord) -> Iterator[tuple[str, str | list[str]]]:
+    """What the flow is declared to be, and who started the run."""
+    about, origin = flow.about, flow.origin
+    if about is not None and about.documentation:
+        yield "about", about.documentation.strip().partition("\n")[0]
+    if about is not None and about.owners:
+        yield "owners", ", ".join(about.owners)
+    if flow.deployment is not None:
+        version = f" {origin.deployment_version}" if origin and origin.deployment_version else ""
+        named = (
+            ("work pool", flow.deployment.work_pool),
+            ("work queue", origin.work_queue if origin else None),
+            ("worker", origin.worker if origin else None),
+        )
+        places = "".join(f", {what} {name}" for what, name in named if name)
+        yield "deployment", f"{flow.deployment.name or flow.deployment.id}{version}{places}"
+    creator = flow.created_by or (origin.name if origin else None)
+    if creator:
+        kind = f" ({origin.type.lower()})" if origin and origin.type else ""
+        yield "started by", f"{creator}{kind}" + (", on schedule" if origin and origin.auto_scheduled else "")
+    if origin is not None and origin.run_url:
+        yield "in Prefect", origin.run_url
+
+
+def _left_out(record: RunRecord) -> str:
+    """What the rules of the settings left out of the run, in all."""
+    from lineage_flows.ui.text import count
+
+    said_by: list[FlowRecord | StepRecord] = [record.flow, *record.subflows, *record.steps]
+    found = [item.policy for item in said_by if item.policy is not None]
+    numbers = (
+        ("dataset", sum(item.datasets for item in found)),
+        ("parameter", sum(len(item.parameters) for item in found)),
+        ("output", sum(item.output for item in found)),
+    )
+    said = [count(number, what) for what, number in numbers if number]
+    return f"; left out by policy: {', '.join(said)}" if said else ""
 
 
 def _steps(record: RunRecord) -> Iterator[RenderableType]:

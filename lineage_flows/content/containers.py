@@ -15,13 +15,15 @@ from itertools import chain
 from typing import Any
 
 from lineage_flows.content.hashing import count, name, node
-from lineage_flows.content.naming import comes_from, type_name
+from lineage_flows.content.naming import HIDDEN, comes_from, holds_secret_item, type_name
 from lineage_flows.content.registry import Flat, Look, Steps, register
 from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Walk
 from lineage_flows.errors import ContentError
+from lineage_flows.redaction import is_secret_item
 
 __all__ = [
+    "MOST_NAMED",
     "dict_subclass_steps",
     "is_number",
     "is_set",
@@ -30,6 +32,9 @@ __all__ = [
     "sequence_body",
     "set_subclass_steps",
 ]
+
+MOST_NAMED = 1000
+"""Keys up to which a mapping may be one of names; a larger one is data, and its keys say nothing of secrets."""
 
 _PREVIEWED = 32
 _MOST_METRICS = 1000
@@ -46,6 +51,8 @@ def is_number(value: object) -> bool:
 def look_at_named(value: Mapping[Any, Any]) -> Look | None:
     """What is shown of a mapping from names to numbers: metrics, with the numbers when they are few. Else None."""
     if not 0 < len(value) <= _MOST_METRICS or not all(type(key) is str and is_number(value[key]) for key in value):
+        return None
+    if holds_secret_item(dict(value)):
         return None
     numbers = {key: item if type(item) in (int, float) else item.item() for key, item in value.items()}
     preview = {key: look_at_scalar(item).preview for key, item in numbers.items()} if len(value) <= _PREVIEWED else None
@@ -87,6 +94,8 @@ def _sequence_steps(kind: bytes) -> Callable[[Sequence[object], Walk], Steps]:
 
 def _flat_dict(value: dict[object, object], walk: Walk) -> bytes | None:
     leaves = walk.leaves
+    if len(value) <= MOST_NAMED and holds_secret_item(value):
+        return None
     pairs = []
     for key, item in value.items():
         key_leaf, item_leaf = leaves.get(type(key)), leaves.get(type(item))
@@ -97,17 +106,26 @@ def _flat_dict(value: dict[object, object], walk: Walk) -> bytes | None:
     return node(b"dict", count(len(pairs)), *pairs)
 
 
+def _items(value: Mapping[object, object]) -> list[object]:
+    """The items of a mapping, each secret by its key replaced."""
+    if len(value) > MOST_NAMED:
+        return list(value.values())
+    if type(value) is dict and not holds_secret_item(value):
+        return list(value.values())
+    return [HIDDEN if is_secret_item(key, item) else item for key, item in value.items()]
+
+
 def _dict_steps(value: Mapping[object, object], _walk: Walk) -> Steps:
     keys = yield list(value)
     # Values are walked in the order of their keys' tokens, so that what a cycle is told by does not depend on insertion.
-    items = list(value.values())
+    items = _items(value)
     order = sorted(range(len(keys)), key=keys.__getitem__)
     tokens = yield [items[place] for place in order]
     return node(b"dict", mapping_body([keys[place] for place in order], tokens))
 
 
 def _ordered_dict_steps(value: collections.OrderedDict[object, object], _walk: Walk) -> Steps:
-    tokens = yield list(chain.from_iterable(value.items()))
+    tokens = yield list(chain.from_iterable(zip(value, _items(value), strict=True)))
     return node(b"ordered dict", sequence_body(tokens))
 
 

@@ -20,6 +20,7 @@ from lineage_flows.content.registry import LEAVES, SECRET_TOKEN, Look, find_look
 from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Strength, Walk
 from lineage_flows.records import ArtifactKind, Part, ValueRef
+from lineage_flows.redaction import holds_secret, is_secret_item
 
 __all__ = ["describe", "fingerprint", "is_common_scalar"]
 
@@ -83,6 +84,7 @@ def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
     made, _ = attempt(
         ValueRef,
         fingerprint=known,
+        secrets=walk.secrets,
         type=title,
         kind=shown_as.kind,
         rule=rule,
@@ -134,7 +136,7 @@ def _parts(value: object, walk: Walk) -> tuple[Part, ...]:
                 seen += 1
                 if seen > _MOST_SEEN or len(found) >= MOST_PARTS:
                     return tuple(found)
-                if _is_trivial(part):
+                if _is_trivial(part) or (type(part) is str and holds_secret(part)):
                     continue
                 token, _error = attempt(walk.token, part)
                 place = f"{path}/{step}"
@@ -149,13 +151,14 @@ def _components(value: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - t
     cls = type(value)
     if issubclass(cls, dict):
         for key, item in dict.items(value):
-            if type(key) is str or type(key) is int:
+            if (type(key) is str or type(key) is int) and not is_secret_item(key, item):
                 yield _step(key), item
     elif cls is list or cls is tuple:
         yield from zip(map(str, count()), value, strict=False)
     elif (fields := fields_of(value)) is not None:
         for field, item in fields.items():
-            yield _step(field), item
+            if not is_secret_item(field, item):
+                yield _step(field), item
     elif issubclass(cls, list):
         yield from zip(map(str, count()), list.__iter__(value), strict=False)
     elif issubclass(cls, tuple):

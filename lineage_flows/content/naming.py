@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from types import ModuleType
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from lineage_flows.redaction import SECRET_TYPES, is_secret_item, is_secret_name
+
 __all__ = [
-    "SECRET_NAMES",
+    "HIDDEN",
     "class_attribute",
     "comes_from",
+    "holds_secret_item",
     "is_secret",
     "module_name",
     "mro",
@@ -26,14 +30,13 @@ __all__ = [
     "type_name",
 ]
 
-SECRET_NAMES = frozenset(
-    {"Secret", "SecretStr", "SecretBytes", "SecretDict", "SecretField", "SecretValue", "_SecretBase", "_SecretField"}
-)
-"""Names of classes (pydantic's, Prefect's, starlette's, and who follows them) whose instances are never looked at."""
-
 _SCRIPT_MODULES = ("__main__", "__mp_main__")
 _LOADED_SCRIPT = "__prefect_loader"
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+
+_judged: dict[str, bool] = {}
+_MOST_JUDGED = 20_000
+"""Keys of which it is remembered whether they say secret."""
 
 _qualname = type.__dict__["__qualname__"].__get__
 _module = type.__dict__["__module__"].__get__
@@ -95,7 +98,28 @@ def module_name(cls: type) -> str:
 
 def is_secret(cls: type) -> bool:
     """Whether instances of ``cls`` hold something that must not be looked at, by the names of its classes."""
-    return any(str(_qualname(base)).rpartition(".")[2] in SECRET_NAMES for base in mro(cls))
+    return any(str(_qualname(base)).rpartition(".")[2] in SECRET_TYPES for base in mro(cls))
+
+
+def holds_secret_item(mapping: dict[Any, Any]) -> bool:
+    """Whether any item of a dictionary is a secret by its key. Asked of every dictionary that is fingerprinted."""
+    for key, item in mapping.items():
+        if type(key) is str:
+            named = _judged.get(key)
+            if named is None:
+                if len(_judged) > _MOST_JUDGED:
+                    _judged.clear()
+                named = _judged[key] = is_secret_name(key)
+            if named and is_secret_item(key, item):
+                return True
+    return False
+
+
+class SecretValue:
+    """Stands in a walk for what is a secret by the name it goes by."""
+
+
+HIDDEN = SecretValue()
 
 
 def is_installed(module: str) -> bool:

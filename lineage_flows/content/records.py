@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from lineage_flows.content.containers import look_at_named, mapping_body
 from lineage_flows.content.hashing import name, node
-from lineage_flows.content.naming import class_attribute, mro, own_attributes, type_name
+from lineage_flows.content.naming import HIDDEN, class_attribute, mro, own_attributes, type_name
 from lineage_flows.content.registry import Look, Steps, register
 from lineage_flows.content.walk import Walk
+from lineage_flows.redaction import is_secret_item
 
 __all__ = [
     "fields_of",
@@ -76,7 +77,7 @@ def record_steps(value: object, _walk: Walk) -> Steps:
     """Token of a record: its type and its fields by name."""
     fields = fields_of(value) or {}
     names = sorted(fields)
-    tokens = yield [fields[field] for field in names]
+    tokens = yield [HIDDEN if is_secret_item(field, fields[field]) else fields[field] for field in names]
     return node(b"record", name(type_name(type(value))), mapping_body([name(field) for field in names], tokens))
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from lineage_flows.errors import EventError
+from lineage_flows.events.about import declared, origin, policy
 from lineage_flows.events.datasets import Datasets
 from lineage_flows.events.event import Event, EventKind
 from lineage_flows.events.facets import CORE, Facet, Facets
@@ -20,6 +21,7 @@ from lineage_flows.events.jobs import Jobs, job_name
 from lineage_flows.events.runs import flow_run, task_run
 from lineage_flows.events.text import encode, now, utc
 from lineage_flows.records import BlobRef, Environment, FlowRecord, StepRecord
+from lineage_flows.redacted_documents import document
 
 __all__ = ["EventBuilder", "producer"]
 
@@ -55,6 +57,7 @@ class EventBuilder:
         run_record: BlobRef | None = None,
         parent_flow: FlowRecord | None = None,
         environment: Environment | None = None,
+        source: str | None = None,
     ) -> Event:
         """An event of a flow run.
 
@@ -65,6 +68,7 @@ class EventBuilder:
             run_record: where the run record was stored; with the terminal event of a root run.
             parent_flow: the flow run that called this one; None for a root run.
             environment: the whole environment, for its allowed variables and its container image.
+            source: the source of its function, with the START event where it may be told.
 
         Raises:
             EventError: the record cannot be said as an OpenLineage event.
@@ -85,19 +89,25 @@ class EventBuilder:
         job_facets: Facet = {
             "jobType": self._types["FLOW"],
             "sourceCodeLocation": self._facets.source_code(record.code, record.entry.path),
+            **declared(self._facets, record.about, source),
         }
+        run_facets["lineageFlows_origin"] = origin(
+            self._facets, record.origin, record.origin.run_url if record.origin else None
+        )
+        run_facets["lineageFlows_policy"] = policy(self._facets, record.policy)
         datasets = self._datasets.flow(record, job)
         return self._event(
             kind, record, job, time=time, run_facets=run_facets, job_facets=job_facets, datasets=datasets
         )
 
-    def step_event(self, kind: EventKind, record: StepRecord, flow: FlowRecord) -> Event:
+    def step_event(self, kind: EventKind, record: StepRecord, flow: FlowRecord, *, source: str | None = None) -> Event:
         """An event of a task run.
 
         Args:
             kind: its type; an attempt that failed before another is ``RUNNING``.
             record: the task run as far as it is known.
             flow: the flow run it belongs to.
+            source: as for ``flow_event``.
 
         Raises:
             EventError: the record cannot be said as an OpenLineage event.
@@ -118,7 +128,11 @@ class EventBuilder:
         job_facets: Facet = {
             "jobType": self._types["TASK"],
             "sourceCodeLocation": self._facets.source_code(flow.code, record.function.path),
+            **declared(self._facets, record.about, source),
         }
+        run_facets["nominalTime"] = self._facets.nominal_time(flow.nominal_start)
+        run_facets["lineageFlows_origin"] = origin(self._facets, None, record.url)
+        run_facets["lineageFlows_policy"] = policy(self._facets, record.policy)
         datasets = self._datasets.step(record, job)
         return self._event(
             kind, record, job, time=None, run_facets=run_facets, job_facets=job_facets, datasets=datasets
@@ -177,7 +191,7 @@ class EventBuilder:
             "inputs": datasets[0],
             "outputs": datasets[1],
         }
-        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=encode(payload))
+        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=document(encode(payload)))
 
 
 def producer() -> tuple[str, str]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from lineage_flows.events.text import MASK, clip, masked, utc, without_credentials
 from lineage_flows.events.values import parameter_text
 from lineage_flows.records import DatasetRef, Environment, ErrorRef, InputRef, SourceTree, ValueRef
+from lineage_flows.redaction import is_secret_variable
 
 __all__ = ["CORE", "OWN", "STANDARD", "Facet", "Facets", "error_text", "path_in_tree", "remote_url"]
 
@@ -34,6 +35,9 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
     "tags": ("1-0-0", "TagsRunFacet"),
     "jobType": ("2-0-4", "JobTypeJobFacet"),
     "sourceCodeLocation": ("1-1-0", "SourceCodeLocationJobFacet"),
+    "sourceCode": ("1-0-1", "SourceCodeJobFacet"),
+    "documentation": ("1-1-0", "DocumentationJobFacet"),
+    "ownership": ("1-0-1", "OwnershipJobFacet"),
     "schema": ("1-2-0", "SchemaDatasetFacet"),
     "version": ("1-0-1", "DatasetVersionDatasetFacet"),
     "dataSource": ("1-0-1", "DatasourceDatasetFacet"),
@@ -45,6 +49,9 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
 OWN: Final[Mapping[str, tuple[str, str]]] = {
     "lineageFlows_flowRun": ("1-0-0", "LineageFlowsFlowRunRunFacet"),
     "lineageFlows_taskRun": ("1-0-0", "LineageFlowsTaskRunRunFacet"),
+    "lineageFlows_job": ("1-0-0", "LineageFlowsJobJobFacet"),
+    "lineageFlows_origin": ("1-0-0", "LineageFlowsOriginRunFacet"),
+    "lineageFlows_policy": ("1-0-0", "LineageFlowsPolicyRunFacet"),
     "lineageFlows_artifact": ("1-0-0", "LineageFlowsArtifactDatasetFacet"),
 }
 """This project's facets. Their schemas ship in ``schemas/``; a published version is never changed, only followed by another."""
@@ -52,7 +59,7 @@ OWN: Final[Mapping[str, tuple[str, str]]] = {
 MAX_MESSAGE = 10_000
 MAX_STACK = 50_000
 
-_SECRET_NAME = re.compile(r"(?i)secret|passw|token|api_?key|credential")
+_TAG = re.compile(r"([A-Za-z][\w.-]*)[:=](?!//)(\S.*)", re.DOTALL)
 _SCP_REMOTE = re.compile(r"[^@/:\s]+@([A-Za-z0-9.-]+):(?!//)(\S+)")
 _LOCAL_STORE = "file"
 
@@ -122,8 +129,8 @@ class Facets:
         )
 
     def tags(self, tags: Iterable[str]) -> Facet | None:
-        """Prefect's tags, which have no value; the specification writes that as ``true``."""
-        listed = [{"key": tag, "value": "true", "source": "PREFECT"} for tag in tags]
+        """Prefect's tags: ``key:value`` and ``key=value`` in their parts; one without a value has the specification's ``true``."""
+        listed = [{"key": key, "value": value, "source": "PREFECT"} for key, value in map(tag_parts, tags)]
         return self.make("tags", tags=listed) if listed else None
 
     def environment_variables(self, environment: Environment | None) -> Facet | None:
@@ -131,7 +138,7 @@ class Facets:
         if environment is None or not environment.variables:
             return None
         listed = [
-            {"name": name, "value": MASK if _SECRET_NAME.search(name) else masked(value)}
+            {"name": name, "value": MASK if is_secret_variable(name) else masked(value)}
             for name, value in environment.variables.items()
         ]
         return self.make("environmentVariables", environmentVariables=listed)
@@ -188,6 +195,12 @@ class Facets:
 
     def _run_and_job(self, run_id: str, job: str) -> Facet:
         return {"run": {"runId": run_id}, "job": {"namespace": self.namespace, "name": job}}
+
+
+def tag_parts(tag: str) -> tuple[str, str]:
+    """Key and value of a tag. A time (``16:30``) and a URL have none."""
+    found = _TAG.fullmatch(tag)
+    return (found[1], found[2]) if found else (tag, "true")
 
 
 def error_text(error: ErrorRef) -> str:

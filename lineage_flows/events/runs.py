@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from lineage_flows.events.event import EventKind
 from lineage_flows.events.facets import Facet, Facets, error_text
-from lineage_flows.events.text import utc, without_credentials
+from lineage_flows.events.text import masked, utc, without_credentials
 from lineage_flows.events.values import parameter_text
 from lineage_flows.records import (
     AttemptRef,
@@ -35,7 +35,7 @@ def flow_run(
         "lineageFlows_flowRun",
         kind="run" if record.replay is None else "replay",
         flow=record.flow_name,
-        name=record.run_name,
+        name=masked(record.run_name),
         **_state(kind, record),
         level=record.level,
         tags=list(record.tags),
@@ -64,7 +64,7 @@ def task_run(facets: Facets, kind: EventKind, record: StepRecord) -> Facet:
         "lineageFlows_taskRun",
         kind=record.kind,
         task=record.task_name,
-        name=record.run_name,
+        name=masked(record.run_name),
         **_state(kind, record),
         flow=record.flow_name,
         flowRunId=record.flow_run_id,

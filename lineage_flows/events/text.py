@@ -13,16 +13,13 @@ from datetime import UTC, datetime
 import orjson
 
 from lineage_flows.errors import EventError
+from lineage_flows.redaction import MASK
+from lineage_flows.redaction import hide_user as without_credentials
+from lineage_flows.redaction import redact as masked
 
 __all__ = ["MASK", "clip", "encode", "finite", "masked", "now", "utc", "without_credentials"]
 
-MASK = "***"
-"""What stands in an event where a secret would."""
-
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-_USER_INFO = re.compile(r"(?i)(https?://)[^/?#\s'\"]+@|(://)[^/?#\s'\"@:]*:[^/?#\s'\"]*@")
-"""User and password of a URL; for http also a user alone, which is how access tokens are written."""
-_ASSIGNED = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|signature|\bsig|api_?key)=['\"]?)[^&\s'\",;)]+")
 _NUL_ESCAPE = b"\\u0000"
 _MAX_DEPTH = 200
 
@@ -45,22 +42,6 @@ def utc(text: str) -> str:
         return _format(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
     except (ValueError, OverflowError):
         raise EventError("an event cannot be made", why=f"{text[:60]!r} is not an RFC 3339 time") from None
-
-
-def without_credentials(url: str) -> str:
-    """A URL, or a name that may be one, without the user and password in it."""
-    if "@" not in url or "://" not in url:
-        return url
-    return _USER_INFO.sub(r"\1\2", url)
-
-
-def masked(text: str) -> str:
-    """Free text (an error, a parameter) with credentials in URLs and in assignments (``token=…``) replaced by ``MASK``."""
-    if "=" in text:
-        text = _ASSIGNED.sub(rf"\1{MASK}", text)
-    if "@" in text and "://" in text:
-        text = _USER_INFO.sub(rf"\1\2{MASK}@", text)
-    return text
 
 
 def clip(text: str, limit: int) -> str:

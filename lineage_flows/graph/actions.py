@@ -30,6 +30,7 @@ from lineage_flows.graph.properties import (
     Reader,
     decimal,
     optional,
+    read_about,
     read_properties,
     time_of,
 )
@@ -175,7 +176,7 @@ class _Run:
 
     def common(self, facet: Facet, properties: dict[str, Reader]) -> _Facts:
         """Properties that are said by the facet as they are, and the state."""
-        return read_properties(facet, properties) | self.state(facet)
+        return read_properties(facet, properties) | read_about(self.event) | self.state(facet)
 
     def state(self, facet: Facet | None) -> _Facts:
         """How the run stands. What one attempt said of end and error, the start of another takes back."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from lineage_flows.errors import ReplayError
+from lineage_flows.policy import rules_json
 from lineage_flows.records import Environment, RunRecord
 from lineage_flows.replay.report import ChildResult
 from lineage_flows.replay.spawned import write_site
@@ -222,6 +223,12 @@ def _lineage(record: RunRecord, settings: Settings) -> dict[str, str]:
     }
     if settings.levels:
         found["LINEAGE_FLOWS_LEVELS"] = ",".join(f"{selector}={level}" for selector, level in settings.levels.items())
+    if settings.rules:
+        found["LINEAGE_FLOWS_RULES"] = rules_json(settings.rules)
+    if settings.redact:
+        found["LINEAGE_FLOWS_REDACT"] = json.dumps(settings.redact)
+    if settings.owners:
+        found["LINEAGE_FLOWS_OWNERS"] = ",".join(settings.owners)
     return found
 
 

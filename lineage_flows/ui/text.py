@@ -10,6 +10,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from lineage_flows.policy import LEFT_OUT_NOTE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -145,6 +147,8 @@ def value_text(value: ValueRef, limit: int = 60) -> str:
     """A value in one phrase: the value itself when it is small, else its type and shape; never a secret's content."""
     if value.rule == "secret":
         return "(secret)"
+    if value.note == LEFT_OUT_NOTE:
+        return f"({LEFT_OUT_NOTE})"
     if value.preview is not None:
         return clip(preview_text(value.preview), limit)
     name = short_type(value.type)

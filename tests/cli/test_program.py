@@ -24,6 +24,7 @@ VERBS = [
     "replay",
     "deliver",
     "doctor",
+    "policy",
     "init",
     "version",
 ]

@@ -9,22 +9,15 @@ import re
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from lineage_flows.capture.objects import Target
-from lineage_flows.events.text import MASK
+from lineage_flows.redaction import MASK, is_secret_query, looks_dense
 
 __all__ = ["target_of"]
 
-_SECRET_NAME = re.compile(
-    r"(?i)token|secret|passw|credential|signature|api[_-]?key|access[_-]?key"
-    r"|(?:^|[_.-])(?:key|sig|auth|authorization|pwd|jwt|session|sessionid|sid|code|ticket|hmac)(?:$|[_.-])"
-)
 _SIGNING = re.compile(
     r"(?i)(?:x-(?:amz|goog)-.*|awsaccesskeyid|googleaccessid|key-pair-id|expires|policy|se|sig|skoid|sktid|skt|ske)"
 )
 """Parameters of signed URLs: they say who may read until when, not what is read; of those, some change with every signature."""
 _SIGNED = re.compile(r"(?i)(?:x-amz-signature|x-goog-signature|signature|sig)")
-_DENSE = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])[A-Za-z0-9_~.+=-]{24,}")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\..*", re.DOTALL)
-_HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _BOT = re.compile(r"bot\d+:.+")
 
 
@@ -55,7 +48,7 @@ def _host(parts: SplitResult) -> str:
 def _segment(text: str) -> str:
     # A hash in a path is what the data is called; a token is denser.
     plain = unquote(text)
-    return MASK if _DENSE.fullmatch(plain) or _JWT.fullmatch(plain) or _BOT.fullmatch(plain) else text
+    return MASK if looks_dense(plain, hashes=False) or _BOT.fullmatch(plain) else text
 
 
 def _query(query: str) -> str:
@@ -66,14 +59,10 @@ def _query(query: str) -> str:
         plain = unquote(name)
         if signed and _SIGNING.fullmatch(plain):
             continue
-        if equals and (_SECRET_NAME.search(plain) or _is_token(unquote(value))):
+        if equals and (is_secret_query(plain) or looks_dense(unquote(value))):
             kept.append(f"{name}={MASK}")
-        elif not equals and _is_token(plain):
+        elif not equals and looks_dense(plain):
             kept.append(MASK)
         else:
             kept.append(f"{name}{equals}{quote(value, safe='%+,:;/?@!$*()._~-')}")
     return "&".join(kept)
-
-
-def _is_token(value: str) -> bool:
-    return bool(_DENSE.fullmatch(value) or _JWT.fullmatch(value) or _HEX.fullmatch(value))

@@ -1,0 +1,128 @@
+"""What rules leave out of a run, and what is taken note of when a secret is opened."""
+
+from __future__ import annotations
+
+import threading
+
+import pydantic
+import pytest
+
+from lineage_flows import redaction
+from lineage_flows.capture import files, selection
+from lineage_flows.capture.adapters.secret_values import SecretAdapter
+from lineage_flows.capture.left_out import LeftOut
+from lineage_flows.capture.objects import Facts, Target
+from lineage_flows.capture.selection import Candidate, select
+from lineage_flows.content import open_store
+from lineage_flows.policy import Rule, decide
+from lineage_flows.redaction import MASK, redact
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    redaction.forget()
+    yield
+    redaction.forget()
+
+
+def left_out(**said):
+    return LeftOut(decide([Rule(origin="r", **said)], "f", task=None, tags=(), level="all", size_cap=1 << 20))
+
+
+def test_files_that_are_left_out_are_neither_kept_nor_named(tmp_path):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text(f"content of {name}")
+    rule = left_out(exclude_datasets=("*/a.csv", "file://*/c.csv"))
+    store = tmp_path / "store"
+    log = files.FileLog(open_store(str(store)), size_cap=1 << 20, keep_written=True, left_out=rule)
+    for name in ("a.csv", "b.csv"):
+        log.read(str(tmp_path / name), "open")
+    log.write(str(tmp_path / "c.csv"), "open")
+    (tmp_path / "c.csv").write_text("content of c.csv, changed")
+    touched = log.close()
+    assert [dataset.path for dataset in touched.datasets] == [str(tmp_path / "b.csv")]
+    kept = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
+    assert b"a.csv" not in kept
+    assert b"c.csv" not in kept
+    assert b"content of b.csv" in kept
+    ref = rule.ref()
+    assert ref is not None
+    assert (ref.datasets, ref.rules) == (2, ("r",))
+    assert rule.unrestorable == ("1 dataset left out by policy",)
+
+
+def test_objects_that_are_left_out_are_neither_kept_nor_named(tmp_path):
+    rule = left_out(exclude_datasets=("s3://pii/*",))
+    log = files.FileLog(open_store(str(tmp_path)), size_cap=1 << 20, keep_written=True, left_out=rule).objects
+    hidden = log.read(Target("s3://pii", "x", "s3://pii/x"), "boto3", Facts(etag="1"))
+    assert log.stream(hidden) is None
+    log.received(hidden, b"named person")
+    log.write(Target("s3://pii", "y", "s3://pii/y"), "boto3", Facts(etag="2"), data=b"named person")
+    shown = log.read(Target("s3://open", "x", "s3://open/x"), "boto3", Facts(etag="1"))
+    log.received(shown, b"seen")
+    assert [dataset.uri for dataset in log.close()] == ["s3://open/x"]
+    assert b"named person" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert rule.ref().datasets == 2
+
+
+def test_of_the_source_tree_only_what_is_no_code_and_not_versioned_is_left_out():
+    selection.configure(lambda path: path.startswith("/tree/private/"))
+    try:
+        found = select(
+            [Candidate("private/a.csv", 1), Candidate("private/b.py", 1), Candidate("private/c.csv", 1, tracked=True),
+             Candidate("d.csv", 1)],
+            100, "/tree",
+        )  # fmt: skip
+    finally:
+        selection.configure(lambda _path: False)
+    assert found.kept == ("d.csv", "private/b.py", "private/c.csv")
+    assert found.left_out == ("1 file left out by policy",)
+
+
+def test_a_secret_that_is_opened_is_known_from_then_on():
+    adapter = SecretAdapter()
+    adapter.install(pydantic.types)
+    try:
+        assert redact("hunter2-and-more") == "hunter2-and-more"
+        assert pydantic.SecretStr("hunter2-and-more").get_secret_value() == "hunter2-and-more"
+        assert redact("a hunter2-and-more") == f"a {MASK}"
+        from prefect.blocks.system import Secret
+
+        assert Secret(value={"user": "postgres", "password": "swordfish-1"}).get() == {
+            "user": "postgres",
+            "password": "swordfish-1",
+        }
+        assert redact("postgres swordfish-1") == f"postgres {MASK}"
+        assert pydantic.SecretBytes(b"byte-secret").get_secret_value() == b"byte-secret"
+        assert redact("byte-secret") == MASK
+    finally:
+        adapter.uninstall()
+    assert pydantic.types._SecretBase.get_secret_value.__module__ == "pydantic.types"
+    pydantic.SecretStr("never-met").get_secret_value()
+    assert redact("never-met") == "never-met"
+
+
+def test_opening_a_secret_gives_what_it_gave_whatever_it_holds():
+    class Odd(dict):
+        def items(self):
+            raise RuntimeError
+
+    adapter = SecretAdapter()
+    adapter.install(pydantic.types)
+    try:
+        odd = Odd()
+        assert pydantic.Secret[object](odd).get_secret_value() is odd
+    finally:
+        adapter.uninstall()
+
+
+def test_many_threads_may_meet_secrets_at_once():
+    threads = [
+        threading.Thread(target=lambda n=n: [redaction.remember(f"secret-{n}-{i}") for i in range(20)])
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert redact(" ".join(f"secret-{n}-{i}" for n in range(8) for i in range(20))) == " ".join([MASK] * 160)
