@@ -99,6 +99,8 @@ class ValueRef(Frozen):
     ``fingerprint`` is None when none could be made; ``note`` then says why. ``rule`` names the rule that made it: ``canonical``
     (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle reduction: a weaker identity),
     ``secret`` (never looked at), ``none``. ``preview`` is a small scalar or small mapping of numbers itself; never a secret.
+    ``hyperparameters`` are what a model was made with, by their names in its library; ``picture`` is what a figure looks like (PNG,
+    or a plotly figure's own JSON).
     """
 
     fingerprint: str | None
@@ -112,6 +114,8 @@ class ValueRef(Frozen):
     blob: BlobRef | None = None
     parts: tuple[Part, ...] = ()
     note: str | None = None
+    hyperparameters: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
+    picture: BlobRef | None = None
 
 
 class Source(Frozen):
@@ -141,7 +145,9 @@ class DatasetRef(Frozen):
     ``path`` is absolute, as the code named it; for a replay, ``uri`` and ``path`` are those of the original run. ``order`` counts
     touches within the process, so that the first touch of a path can be told from later ones. ``touched`` is the first moment at
     which it was read, or the last at which it may have been written; None when that is not known. Of what is no file (an object, a
-    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it.
+    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it. ``rows`` and ``columns`` are those
+    that were read or written, as the library had them in hand. ``properties`` are what the flow's author says of it; ``owners`` and
+    ``description`` are those of a Prefect asset.
     """
 
     namespace: str
@@ -157,6 +163,11 @@ class DatasetRef(Frozen):
     touched: str | None = None
     note: str | None = None
     facts: ObjectFacts | None = None
+    rows: int | None = None
+    columns: tuple[Column, ...] = ()
+    properties: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
+    owners: tuple[str, ...] = ()
+    description: str | None = None
 
 
 class ErrorRef(Frozen):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from lineage_flows.events.text import MASK, clip, masked, utc, without_credentials
 from lineage_flows.events.values import parameter_text
-from lineage_flows.records import DatasetRef, Environment, ErrorRef, InputRef, SourceTree, ValueRef
+from lineage_flows.records import Column, DatasetRef, Environment, ErrorRef, InputRef, SourceTree
 
 __all__ = ["CORE", "OWN", "STANDARD", "Facet", "Facets", "error_text", "path_in_tree", "remote_url"]
 
@@ -37,6 +37,8 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
     "schema": ("1-2-0", "SchemaDatasetFacet"),
     "version": ("1-0-1", "DatasetVersionDatasetFacet"),
     "dataSource": ("1-0-1", "DatasourceDatasetFacet"),
+    "ownership": ("1-0-1", "OwnershipDatasetFacet"),
+    "documentation": ("1-1-0", "DocumentationDatasetFacet"),
     "inputStatistics": ("1-0-0", "InputStatisticsInputDatasetFacet"),
     "outputStatistics": ("1-0-2", "OutputStatisticsOutputDatasetFacet"),
 }
@@ -155,15 +157,24 @@ class Facets:
             branch=code.branch,
         )
 
-    def schema(self, value: ValueRef) -> Facet | None:
-        """Columns of a frame."""
-        if not value.columns:
-            return None
+    def schema(self, columns: Iterable[Column]) -> Facet | None:
+        """Columns of a frame or table; one whose type is not known has none."""
         fields = [
-            {"name": column.name, "type": column.type, "ordinal_position": position}
-            for position, column in enumerate(value.columns, 1)
+            {"name": column.name, **({"type": column.type} if column.type else {}), "ordinal_position": position}
+            for position, column in enumerate(columns, 1)
         ]
+        if not fields:
+            return None
         return self.make("schema", fields=fields)
+
+    def described(self, dataset: DatasetRef) -> dict[str, Facet]:
+        """Who owns a dataset, and what it is, where its author says that."""
+        found: dict[str, Facet] = {}
+        if dataset.owners:
+            found["ownership"] = self.make("ownership", owners=[{"name": masked(owner)} for owner in dataset.owners])
+        if dataset.description:
+            found["documentation"] = self.make("documentation", description=masked(dataset.description))
+        return found
 
     def version(self, fingerprint: str | None) -> Facet | None:
         """A dataset's version is the fingerprint of its content."""

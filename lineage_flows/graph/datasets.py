@@ -30,7 +30,7 @@ FOREIGN, SEEN, MADE = "0", "1", "2"
 OWN_FACET = "lineageFlows_artifact"
 IN_MEMORY = "inmemory"
 
-_TEXTS = ("role", "pythonType", "format", "rule", "note", "version", "etag")
+_TEXTS = ("role", "pythonType", "format", "rule", "note", "version", "etag", "picture")
 """Texts of our facet that become properties under the same name."""
 
 _MOST_COLUMNS = 200
@@ -178,6 +178,9 @@ def _own_properties(own: Facet) -> dict[str, str | None]:
         facts[f"{PROPERTY}blob"] = fit_text(blob)
     if (preview := own.raw("preview")) is not None:
         facts[f"{PROPERTY}preview"] = fit_json(preview)
+    for key in ("hyperparameters", "givenProperties"):
+        if named := own.mapping(key):
+            facts[f"{PROPERTY}{key}"] = fit_json(named)
     return facts
 
 
@@ -188,6 +191,12 @@ def _standard_properties(dataset: Dataset) -> dict[str, str | None]:
         listed = {column.text("name") or "": column.text("type") or "" for column in columns[:_MOST_COLUMNS]}
         facts[f"{PROPERTY}columns"] = fit_json(listed)
         facts[f"{PROPERTY}columnCount"] = str(len(columns))
+    ownership, documentation = dataset.facet("ownership"), dataset.facet("documentation")
+    owners = [name for owner in ownership.objects("owners") if (name := owner.text("name"))] if ownership else []
+    if owners:
+        facts[f"{PROPERTY}owners"] = fit_json(owners)
+    if documentation is not None and (description := documentation.text("description")):
+        facts[f"{PROPERTY}description"] = fit_text(description)
     statistics = dataset.facet("outputStatistics" if dataset.is_output else "inputStatistics")
     if statistics is not None and (rows := statistics.number("rowCount")) is not None:
         facts[f"{PROPERTY}rows"] = str(rows)
