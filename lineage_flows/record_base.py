@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["BlobRef", "Frozen", "ObjectFacts", "is_secret_name"]
 
-_SECRET_NAME = re.compile(r"(?i)secret|passw|credential|(?:api|access|private|account)[_-]?key|(?:^|[_-])(?:pwd|auth)$|token$")
+_SECRET_NAME = re.compile(
+    r"(?i)secret|passw|credential|(?:api|access|private|account)[_-]?key|(?:^|[_-])(?:pwd|auth)$|token$"
+)
 
 
 def is_secret_name(name: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content
 from lineage_flows.capture.streams import Assembly, content_of
 from lineage_flows.capture.touches import rfc3339
@@ -63,6 +64,7 @@ class Touch:
     assembly: Assembly | None = None
     content: Content | None = None
     note: str | None = None
+    details: Details | None = None
 
 
 class ObjectLog:
@@ -90,6 +92,15 @@ class ObjectLog:
     def read(self, target: Target, via: str, facts: Facts, *, size: int | None = None) -> Touch:
         """The run reads a version of an object."""
         return self._touch(target, "read", via, facts, size)
+
+    def declare(  # noqa: PLR0917 - each is said once, by one caller
+        self, target: Target, direction: Direction, via: str, version: str | None, content: Content, details: Details
+    ) -> None:
+        """What the flow's author says that the run reads or writes; the same version said again is the same."""
+        facts = Facts(version=version)
+        touch = self._touch(target, direction, via, facts, content.size, same=content.fingerprint or "")
+        touch.content = content
+        touch.details = merged(touch.details, details)
 
     def write(
         self,
@@ -144,9 +155,13 @@ class ObjectLog:
                 touch.assembly.drop()
         return found
 
-    def _touch(self, target: Target, direction: Direction, via: str, facts: Facts, size: int | None) -> Touch:
+    def _touch(
+        self, target: Target, direction: Direction, via: str, facts: Facts, size: int | None, *, same: str | None = None
+    ) -> Touch:
         key: tuple[object, ...] = (target.uri, direction, facts.version, facts.etag, facts.status)
-        if direction == "read" and facts.etag is None and not facts.statements:
+        if same is not None:
+            key = (*key, same)
+        elif direction == "read" and facts.etag is None and not facts.statements:
             key = (*key, next(self._order))  # nobody says whether the next answer is the same: each is one of its own
         with self._lock:
             touch = self._touches.get(key)
@@ -181,7 +196,7 @@ def _dataset(touch: Touch) -> DatasetRef:
     if touch.direction == "read" and content.fingerprint is None and assembly is not None:
         of = "" if touch.size is None else f" of {touch.size}"
         notes.append(f"not fingerprinted: {assembly.seen}{of} bytes were read")
-    return DatasetRef(
+    ref = DatasetRef(
         namespace=touch.target.namespace,
         name=touch.target.name,
         uri=touch.target.uri,
@@ -198,3 +213,4 @@ def _dataset(touch: Touch) -> DatasetRef:
             version=facts.version, etag=facts.etag, status=facts.status, rows=facts.rows, statements=facts.statements
         ),
     )
+    return ref if touch.details is None else touch.details.on(ref)
