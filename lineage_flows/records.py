@@ -169,6 +169,11 @@ class DatasetRef(Frozen):
     owners: tuple[str, ...] = ()
     description: str | None = None
 
+    @property
+    def content_id(self) -> str | None:
+        """What tells this content from another: its fingerprint, else what its store calls it; None when nothing does."""
+        return self.fingerprint or (self.facts and (self.facts.etag or self.facts.version)) or None
+
 
 class ErrorRef(Frozen):
     """An exception: qualified type, message, stack trace as text."""

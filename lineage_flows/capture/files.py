@@ -224,6 +224,15 @@ class FileLog:
             if len(self._unrestorable) < _MOST_NOTES:
                 self._unrestorable[what] = None
 
+    @property
+    def errors(self) -> list[str]:
+        """What could not be recorded; may be added to."""
+        return self._errors
+
+    def keeping(self, direction: str) -> tuple[Store | None, int]:
+        """Where contents that are read or written are kept, if they are; and the most bytes of one."""
+        return self._store if direction == "read" or self._keep_written else None, self._size_cap
+
     def failed(self, doing: str, error: BaseException) -> None:
         """Something could not be recorded."""
         with self._lock:
@@ -302,8 +311,6 @@ class FileLog:
             return None  # it could not be opened
         gone = Content(None, None, problem="not fingerprinted: it was gone when the run ended")
         return dataset(write, name, gone, write.moment, self._original_path)
-
-    # ------------------------------------------------------------------------------------------------------- helpers
 
     def _counting(self, path: str, *, declared: bool = False) -> str | None:
         """The absolute name of a path that counts as data and that can be recorded, else None."""

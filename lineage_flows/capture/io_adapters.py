@@ -22,7 +22,7 @@ from lineage_flows.capture.io_paths import fixed_folder, is_pattern, local_path,
 from lineage_flows.capture.io_table import ADAPTERS, Adapter, Argument
 from lineage_flows.capture.paths import printable, without_credentials
 
-__all__ = ["ADAPTERS", "install", "redirect_paths", "uninstall"]
+__all__ = ["ADAPTERS", "install", "opened_as", "redirect_paths", "uninstall"]
 
 Redirect = Callable[[str, bool], str]
 """Gives the path to open in place of the one named; the flag says whether it is opened for writing."""
@@ -65,6 +65,11 @@ def redirect_paths(redirect: Redirect | None) -> None:
     """Have every path that an adapter sees opened elsewhere (a replay's workspace); None: no more."""
     global _redirect  # noqa: PLW0603 - a replay's process is one whole replay
     _redirect = redirect
+
+
+def opened_as(path: str, *, writes: bool) -> str:
+    """The path that is opened in place of one that the flow names: another one in a replay."""
+    return path if _redirect is None else _redirect(path, writes)
 
 
 # ------------------------------------------------------------------------------------------------------------- patching

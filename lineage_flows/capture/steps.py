@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture import assets, facts, files, randomness
 from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.flows import ENDINGS
@@ -52,6 +52,8 @@ class StepRecorder:
             step = self._begin(engine)
             if step is not None:
                 step.from_cache = bool(transaction.is_committed())
+                if step.from_cache:
+                    step.datasets = []  # assets that its function would have read
                 if engine.task.isgenerator:
                     self._closed(step)  # submitted: Prefect calls it like any function, and nobody reads it there
             return step
@@ -107,6 +109,7 @@ class StepRecorder:
             if step.yields is not None:
                 # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
                 step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
+                self._materialized(engine, step)
                 return
             level = step.start.level
             # A replay can neither read again what is gone, nor look into another machine's cache of results.
@@ -116,6 +119,12 @@ class StepRecorder:
             step.output = ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
+            self._materialized(engine, step)
+
+    def _materialized(self, engine: Any, step: LiveStep) -> None:
+        """Add Prefect's assets to what was written, unless the function was not called: then nothing was materialized anew."""
+        if assets.has_assets(engine.task) and not (step.from_cache or step.restored):
+            step.datasets = assets.materialized(engine.task, step.output, step.datasets)
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -226,7 +235,7 @@ class StepRecorder:
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
             )
-        step.datasets = []
+        step.datasets = assets.depended_on(engine.task) if assets.has_assets(engine.task) else []
         step.files = files.FileLog(
             self._session.store_for(level),
             size_cap=int(self._session.settings.size_cap),
@@ -311,7 +320,9 @@ class StepRecorder:
                 "ended": facts.now(),
                 "inputs": step.inputs,
                 "output": step.output,
-                "datasets": tuple(step.datasets),
+                "datasets": tuple(
+                    step.datasets if state.is_completed() else assets.without_materialized(step.datasets)
+                ),
                 "random": self._session.random_states(step.random, step.draws, step.start.level),
                 "error": error,
                 "cached": state.name == "Cached" and not step.restored,

@@ -142,7 +142,11 @@ def _outputs(step: StepRecord) -> str:
 def _touched(step: StepRecord, direction: str) -> list[str]:
     from lineage_flows.ui.text import dataset_name
 
-    return [f"file {dataset_name(file)}" for file in step.datasets if file.direction == direction]
+    return [
+        f"file {dataset_name(file)}" if file.namespace == "file" else file.name
+        for file in step.datasets
+        if file.direction == direction
+    ]
 
 
 def _some(items: list[str]) -> str:

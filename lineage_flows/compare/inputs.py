@@ -54,7 +54,7 @@ def first_reads(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, s
     first: dict[str, DatasetRef] = {}
     for item in sorted(datasets, key=lambda dataset: dataset.order):
         first.setdefault(folders.name(item.path), item)
-    return {name: item.fingerprint for name, item in first.items() if item.direction == "read"}
+    return {name: item.content_id for name, item in first.items() if item.direction == "read"}
 
 
 def touched(record: RunRecord) -> list[DatasetRef]:

@@ -154,7 +154,7 @@ def _use(name: str, part: str, known_by: tuple[str, ...], touched: str | None = 
 
 
 def _identity(uri: str, own: Facet, fingerprint: str | None) -> tuple[tuple[str, str], ...]:
-    """What tells a version of data from another: its fingerprint; of an object in S3 what S3 calls it.
+    """What tells a version of data from another: its fingerprint; of what has a version in its store, its name there.
 
     That is known of every object that is read or written, and the fingerprint is not: a reader of a few columns would otherwise
     have read another artifact than its writer wrote.
@@ -162,12 +162,18 @@ def _identity(uri: str, own: Facet, fingerprint: str | None) -> tuple[tuple[str,
     if uri.startswith("s3://") and (etag := own.text("etag")):
         version = own.text("version")
         return (("S3ETag", fit_id(etag)), *((("S3Version", fit_id(version)),) if version else ()))
+    if not uri.startswith("file:") and (version := own.text("version")):
+        return (("Custom", fit_id(version)),)  # as other producers name a version
     return (("Custom", fit_id(fingerprint)),) if fingerprint else ()
 
 
 def _own_properties(own: Facet) -> dict[str, str | None]:
     facts: dict[str, str | None] = {f"{PROPERTY}{key}": fit_text(text) for key in _TEXTS if (text := own.text(key))}
-    if own.text("role") == "data" and own.text("etag") and (fingerprint := own.text("fingerprint")):
+    if (
+        own.text("role") == "data"
+        and (own.text("etag") or own.text("version"))
+        and (fingerprint := own.text("fingerprint"))
+    ):
         facts[f"{PROPERTY}fingerprint"] = fit_text(fingerprint)
     for key in ("size", "status"):
         if (number := own.number(key)) is not None:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from lineage_flows.capture.objects import Target
 from lineage_flows.events.text import MASK
 
-__all__ = ["target_of"]
+__all__ = ["shown_query", "target_of"]
 
 _SECRET_NAME = re.compile(
     r"(?i)token|secret|passw|credential|signature|api[_-]?key|access[_-]?key"
@@ -36,7 +36,7 @@ def target_of(url: str) -> Target:
     """
     parts = urlsplit(url)
     path = "/".join(_segment(item) for item in (parts.path or "/").split("/"))
-    query = _query(parts.query)
+    query = shown_query(parts.query)
     name = f"{path}?{query}" if query else path
     namespace = f"{parts.scheme.lower()}://{_host(parts)}"
     return Target(namespace, name, namespace + name)
@@ -58,7 +58,8 @@ def _segment(text: str) -> str:
     return MASK if _DENSE.fullmatch(plain) or _JWT.fullmatch(plain) or _BOT.fullmatch(plain) else text
 
 
-def _query(query: str) -> str:
+def shown_query(query: str) -> str:
+    """The parameters of a URL: without those of a signature, and with secrets masked."""
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     signed = any(_SIGNED.fullmatch(unquote(name)) for name, _, _ in pairs)
     kept = []
