@@ -116,7 +116,7 @@ class StepRecorder:
             needed = bool(step.unrestorable) or step.from_cache
             if level == "all" or (self._session.keeps(level) and needed):
                 ref = self._session.values.keep(value, ref)
-            step.output = ref
+            step.output = self._session.values.pictured(value, ref) if self._session.keeps(level) else ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
             self._materialized(engine, step)

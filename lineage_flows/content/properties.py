@@ -62,7 +62,7 @@ def _plain(value: object, depth: int) -> JsonValue:
         made = MASK
     elif value is None or cls is bool:
         made = value  # type: ignore[assignment]  # None or a bool
-    elif is_number(value) or comes_from(cls, "numpy", "bool"):
+    elif cls is not decimal.Decimal and (is_number(value) or comes_from(cls, "numpy", "bool")):
         made = _number(value if cls in (int, float) else value.item())  # type: ignore[attr-defined]
     elif isinstance(value, enum.Enum):
         made = _text(str(value._name_))
