@@ -49,7 +49,7 @@ class Details:
 
 
 def merged(old: Details | None, new: Details) -> Details:
-    """What two say of one dataset; where both say something, the later. Properties are united."""
+    """What two say of one dataset; where both say something, the later; of rows and columns, the more. Properties are united."""
     if old is None:
         return new
     said = {
@@ -57,4 +57,6 @@ def merged(old: Details | None, new: Details) -> Details:
         for item in dataclasses.fields(Details)
         if (value := getattr(new, item.name)) not in (None, (), {})
     }
+    said["rows"] = max((rows for rows in (old.rows, new.rows) if rows is not None), default=None)
+    said["columns"] = old.columns if len(old.columns) > len(new.columns) else new.columns
     return dataclasses.replace(old, **{**said, "properties": {**old.properties, **new.properties}})

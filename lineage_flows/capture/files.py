@@ -203,8 +203,7 @@ class FileLog:
 
     def remove(self, path: str) -> None:
         """The run is about to delete a file or a whole folder."""
-        name = absolute(path)
-        if name is not None:
+        if (name := absolute(path)) is not None:
             with self._lock:
                 self._removed.add(name)
 
@@ -214,7 +213,8 @@ class FileLog:
         with self._lock:
             entry: Read | Write | None = self._writes.get(name) if direction == "write" else None
             if direction == "read" and name in self._last:
-                entry = self._last[name][1]
+                read, own = self._last[name][1], self._writes.get(name)
+                entry = read if own is None or own.order < read.order else None  # it reads what it has written since
             if entry is not None:
                 entry.details = merged(entry.details, details)
 

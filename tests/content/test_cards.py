@@ -1,4 +1,4 @@
-"""What the card of a model shows: kinds by type, hyperparameters, metrics, pictures; and fingerprints of boosters, fits and images."""
+"""What the card of a model shows: kinds by type, hyperparameters, metrics, pictures; fingerprints of boosters, fits, images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pickle
 import sys
 import types
 import warnings
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,7 +186,7 @@ def test_a_model_with_many_parameters_shows_the_first_hundred() -> None:
     made = types.FunctionType
     source = f"def __init__(self, {', '.join(f'{name}=1' for name in names)}):\n    self.__dict__.update(locals())"
     scope: dict[str, Any] = {}
-    exec(source, scope)  # noqa: S102 - a class of 150 parameters
+    exec(source, scope)
     assert isinstance(scope["__init__"], made)
     wide = type("Wide", (BaseEstimator,), {"__init__": scope["__init__"]})
     found = describe(wide()).hyperparameters
@@ -199,7 +198,7 @@ def test_a_model_with_many_parameters_shows_the_first_hundred() -> None:
 
 
 @pytest.fixture
-def torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+def torch(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """As much of torch as the rules ask of it: torch itself is not among what the tests install."""
     module = types.ModuleType("torch")
 
@@ -229,7 +228,7 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
         cls.__module__, cls.__qualname__ = "torch", cls.__name__
         setattr(module, cls.__name__, cls)
     monkeypatch.setitem(sys.modules, "torch", module)
-    yield module
+    return module
 
 
 def test_state_dictionaries_and_modules_of_torch(torch: Any) -> None:
@@ -442,7 +441,12 @@ def test_properties_are_always_strict_json_that_is_small(named: dict[str, object
 
 
 def test_secrets_among_properties_are_masked() -> None:
-    named = {"password": "a", "nested": {"apiKey": "b", "x": 1}, "held": pydantic.SecretStr("c"), "token_pattern": "[a-z]"}
+    named = {
+        "password": "a",
+        "nested": {"apiKey": "b", "x": 1},
+        "held": pydantic.SecretStr("c"),
+        "token_pattern": "[a-z]",
+    }
     assert plain_mapping(named) == {
         "password": "***",
         "nested": {"apiKey": "***", "x": 1},
