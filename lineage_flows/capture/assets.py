@@ -5,6 +5,7 @@ Knows Prefect's asset context; must not know where a record goes.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,17 +16,20 @@ from lineage_flows.capture.paths import absolute, printable, to_uri
 from lineage_flows.capture.touches import order, rfc3339
 from lineage_flows.events.text import masked
 from lineage_flows.events.values import is_data
+from lineage_flows.record_base import ObjectFacts
 from lineage_flows.records import DatasetRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lineage_flows.capture.disk_cache import DiskCache
     from lineage_flows.records import ValueRef
 
-__all__ = ["depended_on", "has_assets", "materialized", "without_materialized"]
+__all__ = ["depended_on", "has_assets", "materialized", "remember", "without_materialized"]
 
 _MANY = "not fingerprinted: the task materializes several assets, and its result does not say which is which"
 _MATERIALIZE = ("prefect.materialize",)
+_ASSUMED = "the version is taken to be the last that was materialized before"
 _NO_DATA = "not fingerprinted: the task returned no data"
 
 
@@ -34,9 +38,32 @@ def has_assets(task: Any) -> bool:  # noqa: ANN401 - a Prefect task of any versi
     return bool(getattr(task, "asset_deps", None) or getattr(task, "assets", None))
 
 
-def depended_on(task: Any) -> list[DatasetRef]:  # noqa: ANN401 - as above
-    """The assets that a task says it depends on, as datasets it reads; which version it meets, nobody says."""
-    return [_dataset(asset, "read", "prefect.asset_deps") for asset in getattr(task, "asset_deps", None) or ()]
+def depended_on(task: Any, cache: DiskCache | None) -> list[DatasetRef]:  # noqa: ANN401 - as above
+    """The assets that a task says it depends on, as datasets it reads.
+
+    Which version it meets nobody says. It is taken to be the last that was materialized before, as far as ``cache`` knows of one,
+    and the note says so; a replay has no cache, since what was materialized since its original is not what that met.
+    """
+    found = [_dataset(asset, "read", "prefect.asset_deps") for asset in getattr(task, "asset_deps", None) or ()]
+    return [item if cache is None else _last_version(item, cache) for item in found]
+
+
+def remember(datasets: Iterable[DatasetRef], cache: DiskCache | None) -> None:
+    """Keep in mind which versions of assets a step that has completed has materialized."""
+    for item in datasets if cache is not None else ():
+        if cache is not None and item.direction == "write" and _MATERIALIZE[0] in item.via:
+            facts = item.facts.model_dump(mode="json") if item.facts else None
+            cache.put("asset", item.uri, json.dumps({"fingerprint": item.fingerprint, "facts": facts}))
+
+
+def _last_version(item: DatasetRef, cache: DiskCache) -> DatasetRef:
+    text = cache.get("asset", item.uri)
+    known = json.loads(text) if text else {}
+    facts = known.get("facts")
+    if not known.get("fingerprint") and not facts:
+        return item
+    said = {"fingerprint": known.get("fingerprint"), "facts": ObjectFacts(**facts) if facts else None}
+    return item.model_copy(update={**said, "note": _ASSUMED})
 
 
 def materialized(task: Any, result: ValueRef | None, seen: Iterable[DatasetRef]) -> list[DatasetRef]:  # noqa: ANN401 - as above

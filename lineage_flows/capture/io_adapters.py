@@ -106,6 +106,8 @@ def _places(module: ModuleType, name: str, original: object) -> list[ModuleType]
     package = module.__name__.partition(".")[0]
     found = [module]
     for loaded_name, loaded in list(sys.modules.items()):
+        if not loaded_name.startswith(package):
+            continue
         same_library = loaded_name.partition(".")[0] == package and isinstance(loaded, ModuleType)
         if same_library and loaded is not module and vars(loaded).get(name) is original:
             found.append(loaded)

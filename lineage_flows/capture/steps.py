@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lineage_flows.capture import assets, facts, files, randomness
 from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
+from lineage_flows.capture.disk_cache import DiskCache, disk_cache
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.capture.live import LiveStep, current_step
@@ -120,6 +121,11 @@ class StepRecorder:
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
             self._materialized(engine, step)
+
+    @property
+    def _assets(self) -> DiskCache | None:
+        """Where versions of assets are remembered from run to run; a replay neither asks nor tells."""
+        return None if self._session.interceptor is not None else disk_cache(self._session.cache)
 
     def _materialized(self, engine: Any, step: LiveStep) -> None:
         """Add Prefect's assets to what was written, unless the function was not called: then nothing was materialized anew."""
@@ -235,7 +241,7 @@ class StepRecorder:
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
             )
-        step.datasets = assets.depended_on(engine.task) if assets.has_assets(engine.task) else []
+        step.datasets = assets.depended_on(engine.task, self._assets) if assets.has_assets(engine.task) else []
         step.files = files.FileLog(
             self._session.store_for(level),
             size_cap=int(self._session.settings.size_cap),
@@ -331,6 +337,8 @@ class StepRecorder:
                 "capture_errors": tuple(step.errors),
             }
         )
+        if record.datasets and state.is_completed():
+            assets.remember(record.datasets, self._assets)
         kind = ENDINGS.get(state.type.value, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
 

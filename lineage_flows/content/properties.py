@@ -11,6 +11,7 @@ import enum
 import math
 import os
 import pathlib
+import types
 from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
@@ -32,6 +33,7 @@ LONGEST_TEXT = 1_000
 _DEEPEST = 4
 _EXACT = 1 << 53
 _AS_TEXT = (decimal.Decimal, dt.date, dt.time, dt.timedelta, pathlib.PurePath)
+_NAMED = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _REST = "…"
 
 
@@ -64,18 +66,18 @@ def _plain(value: object, depth: int) -> JsonValue:
         made = value  # type: ignore[assignment]  # None or a bool
     elif cls is not decimal.Decimal and (is_number(value) or comes_from(cls, "numpy", "bool")):
         made = _number(value if cls in (int, float) else value.item())  # type: ignore[attr-defined]
-    elif isinstance(value, enum.Enum):
-        made = _text(str(value._name_))
-    elif isinstance(value, str):
+    elif issubclass(cls, enum.Enum):
+        made = _text(str(value._name_))  # type: ignore[attr-defined]
+    elif issubclass(cls, str):
         made = _text(str.__str__(value))
-    elif isinstance(value, _AS_TEXT):
+    elif issubclass(cls, _AS_TEXT):
         made = _text(os.fspath(value) if isinstance(value, pathlib.PurePath) else str(value))
     elif depth < _DEEPEST and cls is dict:
         made = plain_mapping(value, depth)  # type: ignore[arg-type]
     elif depth < _DEEPEST and cls in (list, tuple, set, frozenset):
         made = _items(value, depth)  # type: ignore[arg-type]
-    elif isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
-        made = _text(str(value.__qualname__))
+    elif cls in _NAMED or issubclass(cls, type):
+        made = _text(str(value.__qualname__))  # type: ignore[attr-defined]
     return made
 
 

@@ -175,6 +175,14 @@ def test_events_are_valid_and_carry_owners_and_documentation(ran: Ran) -> None:
     assert output["outputFacets"]["outputStatistics"]["rowCount"] == 2
 
 
+def test_a_dependency_is_taken_to_be_the_last_that_was_materialised(ran: Ran) -> None:
+    (prices,) = ran.step("use").datasets
+    (_, made) = ran.step("clean").datasets
+    assert (prices.direction, prices.fingerprint) == ("read", made.fingerprint)
+    assert prices.note == "the version is taken to be the last that was materialized before"
+    assert prices.blob is None
+
+
 def test_the_graph_leads_from_who_uses_an_asset_to_what_it_was_made_from(ran: Ran, tmp_path: Path) -> None:
     with closing(open_embedded(ran.home / "graph.db", read_only=True)) as graph:
         artifacts = graph.list_artifacts()
@@ -186,3 +194,36 @@ def test_the_graph_leads_from_who_uses_an_asset_to_what_it_was_made_from(ran: Ra
         )
         assert json.loads(made.properties["owners"]) == ["quants", "token=***"]
         assert made.properties["description"] == "Prices without gaps."
+
+
+LATER = """
+from prefect import flow, task
+from prefect.assets import Asset
+
+@task(asset_deps=["s3://desk/clean/prices.parquet", "s3://desk/unheard-of"])
+def report():
+    return {"mae": 0.25}
+
+@flow
+def later():
+    return report()
+
+if __name__ == "__main__":
+    later()
+"""
+
+
+def test_another_run_that_depends_on_an_asset_descends_from_what_made_it(ran: Ran, tmp_path: Path) -> None:
+    done = run_script(LATER, tmp_path / "project", ran.home)
+    assert done.code == 0, done.err
+    known, unknown = done.step("report").datasets
+    assert known.fingerprint == ran.step("clean").datasets[1].fingerprint
+    assert (unknown.fingerprint, unknown.note) == (None, None)
+    with closing(open_embedded(ran.home / "graph.db", read_only=True)) as graph:
+        (metrics,) = (
+            item
+            for item in graph.list_artifacts()
+            if item.type == "Metrics" and "/task-run/" in item.source_uri and "mae" in item.properties["preview"]
+        )
+        above = {getattr(node.entity, "source_uri", "") for node in upstream(graph, metrics.arn).nodes}
+    assert {"s3://desk/clean/prices.parquet", "postgres://db.desk:5432/prod.raw.prices"} <= above
