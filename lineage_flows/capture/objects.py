@@ -28,6 +28,7 @@ _MOST_OBJECTS = 20_000
 _MOST_UNFINISHED = 64
 """Streams that are set aside at the same time; of the older ones only what is read in a row is hashed."""
 _MOST_STATEMENTS = 20
+_UNKNOWN = Content(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class ObjectLog:
         """What was touched. What is read of a stream afterwards does not count any more."""
         with self._lock:
             self._closed = True
-            touches = list(self._touches.values())
+            touches = _one_of_each(list(self._touches.values()))
         own = {_version(touch): touch.order for touch in reversed(touches) if touch.direction == "write"}
         found = [
             _dataset(touch)
@@ -174,6 +175,25 @@ class ObjectLog:
             if via not in touch.via:
                 touch.via.append(via)
             return touch
+
+
+def _one_of_each(touches: list[Touch]) -> list[Touch]:
+    """What was touched, without what was declared with no version where the same was seen: that then has what was said of it."""
+    bare = [
+        one for one in touches if one.details and not one.facts.version and not (one.content or _UNKNOWN).fingerprint
+    ]
+    for declared in bare:
+        seen = [one for one in touches if one not in bare and _side(one) == _side(declared)]
+        for one in seen:
+            one.details = declared.details
+            one.via.extend(via for via in declared.via if via not in one.via)
+        if seen:
+            touches.remove(declared)
+    return touches
+
+
+def _side(touch: Touch) -> tuple[str, Direction]:
+    return touch.target.uri, touch.direction
 
 
 def _version(touch: Touch) -> tuple[str, str | None, str | None]:
