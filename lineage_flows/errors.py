@@ -19,6 +19,7 @@ __all__ = [
     "KeeperUnavailableError",
     "LineageError",
     "RecordFormatError",
+    "RecordingError",
     "ReplayError",
     "SettingsError",
     "UnknownReferenceError",
@@ -126,6 +127,10 @@ class EventError(LineageError):
 
 class CaptureError(LineageError):
     """Something about a run could not be recorded; raised to the user only under ``strict``."""
+
+
+class RecordingError(CaptureError, TypeError):
+    """``record_input`` or ``record_output`` was called with what cannot be recorded; raised to the user only under ``strict``."""
 
 
 class UnsupportedPrefectError(CaptureError):

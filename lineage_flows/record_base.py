@@ -5,9 +5,20 @@ Knows pydantic only; see ``records`` for the records themselves.
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["BlobRef", "Frozen", "ObjectFacts"]
+__all__ = ["BlobRef", "Frozen", "ObjectFacts", "is_secret_name"]
+
+_SECRET_NAME = re.compile(
+    r"(?i)secret|passw|credential|(?:api|access|private|account)[_-]?key|(?:^|[_-])(?:pwd|auth)$|token$"
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether the name of a property says that its value is a secret; ``token_pattern`` and ``max_tokens`` do not."""
+    return bool(_SECRET_NAME.search(name))
 
 
 class Frozen(BaseModel):

@@ -106,6 +106,8 @@ class ValueRef(Frozen):
     (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle reduction: a weaker identity),
     ``secret`` (never looked at), ``none``. ``preview`` is a small scalar or small mapping of numbers itself; never a secret.
     ``secrets`` counts those inside it, which are left out of the fingerprint; what holds one is not kept.
+    ``hyperparameters`` are what a model was made with, by their names in its library; ``picture`` is what a figure looks like (PNG,
+    or a plotly figure's own JSON).
     """
 
     fingerprint: str | None
@@ -120,6 +122,8 @@ class ValueRef(Frozen):
     secrets: int = 0
     parts: tuple[Part, ...] = ()
     note: str | None = None
+    hyperparameters: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
+    picture: BlobRef | None = None
 
 
 class Source(Frozen):
@@ -149,7 +153,9 @@ class DatasetRef(Frozen):
     ``path`` is absolute, as the code named it; for a replay, ``uri`` and ``path`` are those of the original run. ``order`` counts
     touches within the process, so that the first touch of a path can be told from later ones. ``touched`` is the first moment at
     which it was read, or the last at which it may have been written; None when that is not known. Of what is no file (an object, a
-    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it.
+    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it. ``rows`` and ``columns`` are those
+    that were read or written, as the library had them in hand. ``properties`` are what the flow's author says of it; ``owners`` and
+    ``description`` are those of a Prefect asset.
     """
 
     namespace: str
@@ -165,6 +171,16 @@ class DatasetRef(Frozen):
     touched: str | None = None
     note: str | None = None
     facts: ObjectFacts | None = None
+    rows: int | None = None
+    columns: tuple[Column, ...] = ()
+    properties: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
+    owners: tuple[str, ...] = ()
+    description: str | None = None
+
+    @property
+    def content_id(self) -> str | None:
+        """What tells this content from another: its fingerprint, else what its store calls it; None when nothing does."""
+        return self.fingerprint or (self.facts and (self.facts.etag or self.facts.version)) or None
 
 
 class ErrorRef(Frozen):

@@ -9,7 +9,6 @@ Prefect's engine, nor where events go.
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 import threading
@@ -21,11 +20,13 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.capture import prefect_places, seams, snapshot_gate
 from lineage_flows.capture.active import Activation, Active, Carried, unobserved
+from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
 from lineage_flows.capture.module_reads import ModuleReads
 from lineage_flows.capture.objects import ObjectLog
 from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable, to_uri
-from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, resolution
+from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, made_unseen
+from lineage_flows.capture.touches import order as _order
 
 if TYPE_CHECKING:
     from lineage_flows.capture.disk_cache import DiskCache
@@ -49,7 +50,6 @@ _MOST_NOTES = 200
 """Entries of ``unrestorable`` and ``errors`` of one run; the rest would only repeat them."""
 
 _active: Active[FileLog] = Active("lineage_flows_files")
-_order = itertools.count(1)
 _module_reads = ModuleReads()
 _NOTHING = Touched()
 _writers = Writers()
@@ -135,12 +135,13 @@ class FileLog:
 
     # ---------------------------------------------------------------------------------------- what happens to files
 
-    def read(self, path: str, via: str, *, folders: bool = False) -> None:
+    def read(self, path: str, via: str, *, folders: bool = False, declared: bool = False) -> None:
         """The run is about to read a file; a folder of files as one dataset only where ``folders`` says that it does that.
 
         A path that does not exist, cannot be read, or is no regular file is not data; pipes and the like are named as unrestorable.
+        What the flow's author has ``declared`` is data wherever it lies.
         """
-        name = self._counting(path)
+        name = self._counting(path, declared=declared)
         if name is None:
             return
         try:
@@ -149,17 +150,22 @@ class FileLog:
                 self._read(name, path, status, via)
             elif not stat.S_ISDIR(status.st_mode):
                 self.cannot_restore(f"{printable(name)}: not a regular file")
-        except OSError:
-            return  # the run's own open will say so
+        except OSError as error:
+            if declared:  # else the run's own open will say so
+                lost = Content(None, None, problem=f"not fingerprinted: {error.strerror}")
+                self._add((0, 0, 0, 0, 0), Read(next(_order), time.time_ns(), name, lost, [via]))
 
-    def write(self, path: str, via: str, *, folders: bool = False) -> None:
-        """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed."""
-        name = self._counting(path, "write")
+    def write(self, path: str, via: str, *, folders: bool = False, declared: bool = False) -> None:
+        """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed.
+
+        What the flow's author has ``declared`` was written, perhaps before this call.
+        """
+        name = self._counting(path, "write", declared=declared)
         if name is None:
             return
         snapshot_gate.wait()
         try:
-            before: Signature | None = signature(os.stat(path))
+            before: Signature | None = None if declared else signature(os.stat(path))
         except OSError:
             before = None
         with self._lock:
@@ -169,13 +175,16 @@ class FileLog:
             if pending is None:
                 self._writes[name] = Write(next(_order), time.time_ns(), before, [via], folders)
                 return
-            pending.moment = time.time_ns()
+            if declared:
+                pending.before, pending.folders = None, folders
+            else:
+                pending.moment, pending.details = time.time_ns(), None
             if via not in pending.via:
                 pending.via.append(via)
 
     def append(self, path: str, via: str) -> None:
         """The run is about to add to a file: it takes in what is there, unless it has made that itself, past Python."""
-        if not self._made_unseen(path):
+        if not made_unseen(path, absolute(path) or "", self._began, _writers, self._writer):
             self.read(path, via)
         self.write(path, via)
 
@@ -197,23 +206,40 @@ class FileLog:
             self.write(name, via, folders=write.folders)
             with self._lock:
                 if name in self._writes:
-                    self._writes[name].via = [
-                        *write.via,
-                        *(item for item in self._writes[name].via if item not in write.via),
-                    ]
+                    self._writes[name].via = list(dict.fromkeys([*write.via, *self._writes[name].via]))
+                    self._writes[name].details = write.details
 
     def remove(self, path: str) -> None:
         """The run is about to delete a file or a whole folder."""
-        name = absolute(path)
-        if name is not None:
+        if (name := absolute(path)) is not None:
             with self._lock:
                 self._removed.add(name)
+
+    def describe(self, path: str, direction: str, details: Details) -> None:
+        """Say more of a file that the run has just read or written; of one that is not recorded, nothing."""
+        name = absolute(path) or ""
+        with self._lock:
+            entry: Read | Write | None = self._writes.get(name) if direction == "write" else None
+            if direction == "read" and name in self._last:
+                read, own = self._last[name][1], self._writes.get(name)
+                entry = read if own is None or own.order < read.order else None  # it reads what it has written since
+            if entry is not None:
+                entry.details = merged(entry.details, details)
 
     def cannot_restore(self, what: str) -> None:
         """The run reads something that a replay cannot serve again."""
         with self._lock:
             if len(self._unrestorable) < _MOST_NOTES:
                 self._unrestorable[what] = None
+
+    @property
+    def errors(self) -> list[str]:
+        """What could not be recorded; may be added to."""
+        return self._errors
+
+    def keeping(self, direction: str) -> tuple[Store | None, int]:
+        """Where contents that are read or written are kept, if they are; and the most bytes of one."""
+        return self._store if direction == "read" or self._keep_written else None, self._size_cap
 
     def failed(self, doing: str, error: BaseException) -> None:
         """Something could not be recorded."""
@@ -294,29 +320,14 @@ class FileLog:
         gone = Content(None, None, problem="not fingerprinted: it was gone when the run ended")
         return dataset(write, name, gone, write.moment, self._original_path)
 
-    # ------------------------------------------------------------------------------------------------------- helpers
-
-    def _made_unseen(self, path: str) -> bool:
-        """Whether a file has changed since the run began, and by nobody who is known to: LightGBM writes its models in C++.
-
-        Where a time stamp cannot tell before from after, the run counts as the one who changed it if nobody else is known to have.
-        """
-        try:
-            status = os.stat(path)
-        except OSError:
-            return False
-        changed = min(status.st_mtime_ns, status.st_ctime_ns)
-        if changed <= self._began - resolution(changed):
-            return False
-        other = _writers.last(absolute(path) or "")
-        return other is None or other is self._writer or changed > other.until
-
-    def _counting(self, path: str, direction: str = "read") -> str | None:
+    def _counting(self, path: str, direction: str = "read", *, declared: bool = False) -> str | None:
         """The absolute name of a path that counts as data and that can be recorded, else None."""
         name = absolute(path)
-        if name is None or self._touched is not None or (self._covered and below_any(name, self._covered)):
+        if name is None or self._touched is not None:
             return None
-        if not _config.rules.counts(name):
+        if not declared and self._covered and below_any(name, self._covered):
+            return None
+        if not declared and not _config.rules.counts(name):
             if name in {"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}:
                 self.cannot_restore("standard input")
             return None

@@ -7,6 +7,7 @@ The functions keep their names, signatures, results and exceptions, and can be p
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import threading
@@ -21,12 +22,14 @@ from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.io_paths import fixed_folder, is_pattern, local_path, matches
 from lineage_flows.capture.io_table import ADAPTERS, Adapter, Argument
 from lineage_flows.capture.paths import printable, without_credentials
+from lineage_flows.capture.table_shape import shape_of, table_among
 
-__all__ = ["ADAPTERS", "install", "redirect_paths", "uninstall"]
+__all__ = ["ADAPTERS", "install", "opened_as", "redirect_paths", "uninstall"]
 
 Redirect = Callable[[str, bool], str]
 """Gives the path to open in place of the one named; the flag says whether it is opened for writing."""
 
+_OPEN_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
 _redirect: Redirect | None = None
 _lock = threading.Lock()
 _hooked = False
@@ -67,6 +70,11 @@ def redirect_paths(redirect: Redirect | None) -> None:
     _redirect = redirect
 
 
+def opened_as(path: str, *, writes: bool) -> str:
+    """The path that is opened in place of one that the flow names: another one in a replay."""
+    return path if _redirect is None else _redirect(path, writes)
+
+
 # ------------------------------------------------------------------------------------------------------------- patching
 
 
@@ -98,6 +106,8 @@ def _places(module: ModuleType, name: str, original: object) -> list[ModuleType]
     package = module.__name__.partition(".")[0]
     found = [module]
     for loaded_name, loaded in list(sys.modules.items()):
+        if not loaded_name.startswith(package):
+            continue
         same_library = loaded_name.partition(".")[0] == package and isinstance(loaded, ModuleType)
         if same_library and loaded is not module and vars(loaded).get(name) is original:
             found.append(loaded)
@@ -110,7 +120,9 @@ def _function_like(original: Callable[..., Any], adapter: Adapter) -> Callable[.
         if seen is None:
             return original(*args, **kwargs)
         with seen.happening():
-            return original(*seen.values, **seen.named)
+            result = original(*seen.values, **seen.named)
+        seen.returned(result)
+        return result
 
     # polars and pandas point their warnings at the first frame whose file is not theirs: it stays the user's.
     package = sys.modules[adapter.module.partition(".")[0]]
@@ -151,10 +163,15 @@ def _seen(adapter: Adapter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _C
     log = files.current()
     if log is None and _redirect is None:
         return None
+    if adapter.describes and log is None:
+        return None
     call = _Call(adapter.via, log, args, kwargs)
     try:
         for argument in adapter.arguments:
-            call.see(argument)
+            if adapter.describes:
+                call.name(argument)
+            else:
+                call.see(argument)
     except Exception as error:  # noqa: BLE001 - the library's function is called whatever becomes of its record
         if log is not None:
             log.failed(f"recording {adapter.via}", error)
@@ -169,6 +186,7 @@ class _Call:
         self.named = dict(kwargs)
         self.seen: list[str] = []
         self.written: list[str] = []
+        self.described: list[tuple[str, str]] = []
         self._via = via
         self._log = log
         self._patterns: frozenset[str] = frozenset()
@@ -183,6 +201,29 @@ class _Call:
                 yield
         finally:
             _thread.patterns = outer
+
+    def returned(self, result: object) -> None:
+        """The call is over: say rows and columns of the one file it was about. Never raises."""
+        if self._log is None or len(self.described) != 1:
+            return
+        ((path, direction),) = self.described
+        try:
+            with unobserved():
+                given = (
+                    table_among(self.values, self.named) if direction == "write" or result is None else shape_of(result)
+                )
+                if given is not None:
+                    self._log.describe(path, direction, given)
+        except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
+            self._log.failed(f"describing {self._via}", error)
+
+    def name(self, argument: Argument) -> None:
+        """Remember which file the call is about; who opens it tells the log of it."""
+        item = _get(argument.position, argument.name, self.values, self.named)
+        name = item if isinstance(item, str | os.PathLike) else _name_of(item)
+        path = None if name is None else local_path(name)
+        if path is not None:
+            self.described.append((opened_as(path, writes=argument.writes), "write" if argument.writes else "read"))
 
     def see(self, argument: Argument) -> None:
         """Tell the log of the paths in one argument."""
@@ -216,10 +257,12 @@ class _Call:
             opened, found = _meant(path)
             self._patterns |= {opened}
             for name in found:
+                self.described.append((name, "write" if writes else "read"))
                 self._tell(name, reads, writes)
         else:
             opened = path if _redirect is None else _redirect(path, writes)
             self.seen.append(opened)
+            self.described.append((opened, "write" if writes else "read"))
             if writes:
                 self.written.append(opened)
             self._tell(opened, reads, writes)
@@ -232,6 +275,18 @@ class _Call:
                     self._log.read(name, self._via, folders=True)
                 if writes:
                     self._log.write(name, self._via, folders=True)
+
+
+def _name_of(item: Any) -> str | None:  # noqa: ANN401 - anything; open files are picked out
+    """The path of an open file; None of a buffer, and of a file in an archive, which has no descriptor."""
+    if not isinstance(item, _OPEN_FILES):  # a spooled file is written to disk when it is asked for its descriptor
+        return None
+    try:
+        item.fileno()
+    except (OSError, ValueError):
+        return None
+    name = getattr(item, "name", None)
+    return name if isinstance(name, str) else None
 
 
 def _patterns() -> frozenset[str]:

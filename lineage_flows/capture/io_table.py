@@ -2,8 +2,8 @@
 
 Knows names, positions and meaning of their parameters; must not know what is done with the paths.
 
-pandas needs no adapters of its own for what it reads and writes through ``open`` or pyarrow, which is all but HDF5: one layer less
-in the user's stack traces, and pandas' warnings still point at the user's line. polars' ``write_excel`` goes through ``open``, too.
+pandas opens its files through ``open`` or pyarrow, HDF5 aside, and these tell of them: its own functions are here only to say how
+many rows and which columns there were. polars' ``write_excel`` goes through ``open``, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Argument:
 class Adapter:
     """A function, method (``Class.__init__``) or class written in C (called to make an object) that opens files.
 
-    ``public`` is the name that users call it by, where that is not its module's and its own.
+    ``public`` is the name that users call it by, where that is not its module's and its own. One that ``describes`` opens its file
+    through what is seen anyway, and only adds the rows and columns of the table it gives or is given.
     """
 
     module: str
@@ -41,6 +42,7 @@ class Adapter:
     arguments: tuple[Argument, ...]
     is_class: bool = False
     public: str = ""
+    describes: bool = False
 
     @property
     def via(self) -> str:
@@ -57,6 +59,12 @@ def _reads(name: str, position: int = 0) -> tuple[Argument, ...]:
 
 def _writes(name: str, position: int = 1) -> tuple[Argument, ...]:
     return (Argument(name, position, writes=True),)
+
+
+def _pandas(module: str, name: str, argument: str) -> Adapter:
+    """A function of pandas' that reads a file, or a method (``Class.to_csv``) that writes one."""
+    told = _writes(argument) if "." in name else _reads(argument)
+    return Adapter(f"pandas.{module}", name, told, public=f"pandas.{name}", describes=True)
 
 
 def _polars(module: str, name: str, *, patterns: bool = True) -> Adapter:
@@ -111,6 +119,31 @@ ADAPTERS = (
         ),
     ),
     Adapter("pandas.io.pytables", "HDFStore.__init__", (Argument("path", 1, mode=(2, "mode", "a")),)),
+    _pandas("io.parsers.readers", "read_csv", "filepath_or_buffer"),
+    _pandas("io.parsers.readers", "read_table", "filepath_or_buffer"),
+    _pandas("io.parsers.readers", "read_fwf", "filepath_or_buffer"),
+    _pandas("io.json._json", "read_json", "path_or_buf"),
+    _pandas("io.excel._base", "read_excel", "io"),
+    _pandas("io.feather_format", "read_feather", "path"),
+    _pandas("io.parquet", "read_parquet", "path"),
+    _pandas("io.orc", "read_orc", "path"),
+    _pandas("io.pickle", "read_pickle", "filepath_or_buffer"),
+    _pandas("io.stata", "read_stata", "filepath_or_buffer"),
+    _pandas("io.sas.sasreader", "read_sas", "filepath_or_buffer"),
+    _pandas("io.spss", "read_spss", "path"),
+    _pandas("io.xml", "read_xml", "path_or_buffer"),
+    _pandas("io.pytables", "read_hdf", "path_or_buf"),
+    _pandas("core.generic", "NDFrame.to_csv", "path_or_buf"),
+    _pandas("core.generic", "NDFrame.to_json", "path_or_buf"),
+    _pandas("core.generic", "NDFrame.to_excel", "excel_writer"),
+    _pandas("core.generic", "NDFrame.to_pickle", "path"),
+    _pandas("core.generic", "NDFrame.to_hdf", "path_or_buf"),
+    _pandas("core.frame", "DataFrame.to_feather", "path"),
+    _pandas("core.frame", "DataFrame.to_parquet", "path"),
+    _pandas("core.frame", "DataFrame.to_orc", "path"),
+    _pandas("core.frame", "DataFrame.to_stata", "path"),
+    _pandas("core.frame", "DataFrame.to_html", "buf"),
+    _pandas("core.frame", "DataFrame.to_xml", "path_or_buffer"),
     _polars("avro", "read_avro", patterns=False),
     _polars("csv.functions", "read_csv"),
     _polars("csv.functions", "read_csv_batched"),

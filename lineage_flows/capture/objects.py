@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content
 from lineage_flows.capture.streams import Assembly, content_of
 from lineage_flows.capture.touches import rfc3339
@@ -28,6 +29,7 @@ _MOST_OBJECTS = 20_000
 _MOST_UNFINISHED = 64
 """Streams that are set aside at the same time; of the older ones only what is read in a row is hashed."""
 _MOST_STATEMENTS = 20
+_UNKNOWN = Content(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Touch:
     content: Content | None = None
     note: str | None = None
     left_out: bool = False
+    details: Details | None = None
 
 
 class ObjectLog:
@@ -102,6 +105,15 @@ class ObjectLog:
     def read(self, target: Target, via: str, facts: Facts, *, size: int | None = None) -> Touch:
         """The run reads a version of an object."""
         return self._touch(target, "read", via, facts, size)
+
+    def declare(  # noqa: PLR0917 - each is said once, by one caller
+        self, target: Target, direction: Direction, via: str, version: str | None, content: Content, details: Details
+    ) -> None:
+        """What the flow's author says that the run reads or writes; the same version said again is the same."""
+        facts = Facts(version=version)
+        touch = self._touch(target, direction, via, facts, content.size, same=content.fingerprint or "")
+        touch.content = content
+        touch.details = merged(touch.details, details)
 
     def write(
         self,
@@ -149,7 +161,7 @@ class ObjectLog:
         """What was touched. What is read of a stream afterwards does not count any more."""
         with self._lock:
             self._closed = True
-            touches = list(self._touches.values())
+            touches = _one_of_each(list(self._touches.values()))
         own = {_version(touch): touch.order for touch in reversed(touches) if touch.direction == "write"}
         found = [
             _dataset(touch)
@@ -163,9 +175,13 @@ class ObjectLog:
                 touch.assembly.drop()
         return found
 
-    def _touch(self, target: Target, direction: Direction, via: str, facts: Facts, size: int | None) -> Touch:
+    def _touch(
+        self, target: Target, direction: Direction, via: str, facts: Facts, size: int | None, *, same: str | None = None
+    ) -> Touch:
         key: tuple[object, ...] = (target.uri, direction, facts.version, facts.etag, facts.status)
-        if direction == "read" and facts.etag is None and not facts.statements:
+        if same is not None:
+            key = (*key, same)
+        elif direction == "read" and facts.etag is None and not facts.statements:
             key = (*key, next(self._order))  # nobody says whether the next answer is the same: each is one of its own
         with self._lock:
             touch = self._touches.get(key)
@@ -179,6 +195,25 @@ class ObjectLog:
             if via not in touch.via:
                 touch.via.append(via)
             return touch
+
+
+def _one_of_each(touches: list[Touch]) -> list[Touch]:
+    """What was touched, without what was declared with no version where the same was seen: that then has what was said of it."""
+    bare = [
+        one for one in touches if one.details and not one.facts.version and not (one.content or _UNKNOWN).fingerprint
+    ]
+    for declared in bare:
+        seen = [one for one in touches if one not in bare and _side(one) == _side(declared)]
+        for one in seen:
+            one.details = declared.details
+            one.via.extend(via for via in declared.via if via not in one.via)
+        if seen:
+            touches.remove(declared)
+    return touches
+
+
+def _side(touch: Touch) -> tuple[str, Direction]:
+    return touch.target.uri, touch.direction
 
 
 def _version(touch: Touch) -> tuple[str, str | None, str | None]:
@@ -201,7 +236,7 @@ def _dataset(touch: Touch) -> DatasetRef:
     if touch.direction == "read" and content.fingerprint is None and assembly is not None:
         of = "" if touch.size is None else f" of {touch.size}"
         notes.append(f"not fingerprinted: {assembly.seen}{of} bytes were read")
-    return DatasetRef(
+    ref = DatasetRef(
         namespace=touch.target.namespace,
         name=touch.target.name,
         uri=touch.target.uri,
@@ -218,3 +253,4 @@ def _dataset(touch: Touch) -> DatasetRef:
             version=facts.version, etag=facts.etag, status=facts.status, rows=facts.rows, statements=facts.statements
         ),
     )
+    return ref if touch.details is None else touch.details.on(ref)

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import about, facts, files, randomness
+from lineage_flows.capture import about, assets, facts, files, randomness
 from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
+from lineage_flows.capture.disk_cache import DiskCache, disk_cache
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.intercept import StepStart, Substitute
@@ -55,6 +56,8 @@ class StepRecorder:
             step = self._begin(engine)
             if step is not None:
                 step.from_cache = bool(transaction.is_committed())
+                if step.from_cache:
+                    step.datasets = []  # assets that its function would have read
                 if engine.task.isgenerator:
                     self._closed(step)  # submitted: Prefect calls it like any function, and nobody reads it there
             return step
@@ -113,6 +116,7 @@ class StepRecorder:
             if step.yields is not None:
                 # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
                 step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
+                self._materialized(engine, step)
                 return
             level = step.start.level
             # A replay can neither read again what is gone, nor look into another machine's cache of results.
@@ -120,9 +124,20 @@ class StepRecorder:
             if level == "all" or (self._session.keeps(level) and needed):
                 size_cap = step.left_out.decision.size_cap if step.left_out else None
                 ref = self._session.values.keep(value, ref, size_cap=size_cap)
-            step.output = ref
+            step.output = self._session.values.pictured(value, ref) if self._session.keeps(level) else ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
+            self._materialized(engine, step)
+
+    @property
+    def _assets(self) -> DiskCache | None:
+        """Where versions of assets are remembered from run to run; a replay neither asks nor tells."""
+        return None if self._session.interceptor is not None else disk_cache(self._session.cache)
+
+    def _materialized(self, engine: Any, step: LiveStep) -> None:
+        """Add Prefect's assets to what was written, unless the function was not called: then nothing was materialized anew."""
+        if assets.has_assets(engine.task) and not (step.from_cache or step.restored):
+            step.datasets = assets.materialized(engine.task, step.output, step.datasets)
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -235,7 +250,7 @@ class StepRecorder:
                 lambda name: facts.tracked_inputs(task_run, name),
                 step.left_out,
             )
-        step.datasets = []
+        step.datasets = assets.depended_on(engine.task, self._assets) if assets.has_assets(engine.task) else []
         step.files = files.FileLog(
             self._session.store_for(level),
             size_cap=step.left_out.decision.size_cap if step.left_out else int(self._session.settings.size_cap),
@@ -329,7 +344,9 @@ class StepRecorder:
                 "ended": facts.now(),
                 "inputs": step.inputs,
                 "output": step.output,
-                "datasets": tuple(step.datasets),
+                "datasets": tuple(
+                    step.datasets if state.is_completed() else assets.without_materialized(step.datasets)
+                ),
                 "random": self._session.random_states(step.random, step.draws, step.start.level),
                 "error": error,
                 "cached": state.name == "Cached" and not step.restored,
@@ -339,6 +356,8 @@ class StepRecorder:
                 "policy": step.left_out.ref() if step.left_out else None,
             }
         )
+        if record.datasets and state.is_completed():
+            assets.remember(record.datasets, self._assets)
         kind = ENDINGS.get(state.type.value, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
 

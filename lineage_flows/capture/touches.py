@@ -5,7 +5,9 @@ Knows the records and what the file system's time stamps are worth; must not kno
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import sys
 import threading
 import time
@@ -18,9 +20,25 @@ from lineage_flows.capture.file_content import SETTLED_SECONDS, Content, Signatu
 from lineage_flows.capture.paths import printable, to_uri
 
 if TYPE_CHECKING:
+    from lineage_flows.capture.details import Details
     from lineage_flows.records import DatasetRef
 
-__all__ = ["Read", "Touched", "Write", "Writer", "Writers", "dataset", "last_written", "resolution", "rfc3339"]
+__all__ = [
+    "Read",
+    "Touched",
+    "Write",
+    "Writer",
+    "Writers",
+    "dataset",
+    "last_written",
+    "made_unseen",
+    "order",
+    "resolution",
+    "rfc3339",
+]
+
+order = itertools.count(1)
+"""Counts the touches of this process."""
 
 _SECOND = 1_000_000_000
 _MOST_WRITERS = 10_000
@@ -49,6 +67,7 @@ class Read:
     path: str
     content: Content
     via: list[str]
+    details: Details | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +79,7 @@ class Write:
     before: Signature | None
     via: list[str]
     folders: bool
+    details: Details | None = None
 
 
 @dataclass(slots=True)
@@ -125,7 +145,7 @@ def dataset(
     from lineage_flows.records import DatasetRef  # this module is loaded while Prefect starts
 
     named = name if rename is None else rename(name)
-    return DatasetRef(
+    ref = DatasetRef(
         namespace="file",
         name=printable(named),
         uri=to_uri(named),
@@ -139,6 +159,30 @@ def dataset(
         touched=rfc3339(moment),
         note=content.problem,
     )
+    return ref if entry.details is None else entry.details.on(ref)
+
+
+def made_unseen(path: str, name: str, began: int, writers: Writers, writer: Writer) -> bool:
+    """Whether a file has changed since a run began, and by nobody who is known to: LightGBM writes its models in C++.
+
+    Where a time stamp cannot tell before from after, the run counts as the one who changed it if nobody else is known to have.
+
+    Args:
+        path: as it is opened.
+        name: its absolute name.
+        began: when the run did, in nanoseconds since 1970.
+        writers: all of the process.
+        writer: the run.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - any bytes
+    except OSError:
+        return False
+    changed = min(status.st_mtime_ns, status.st_ctime_ns)
+    if changed <= began - resolution(changed):
+        return False
+    other = writers.last(name)
+    return other is None or other is writer or changed > other.until
 
 
 def rfc3339(moment: int) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.capture.links import Links
 from lineage_flows.content import describe, dump_value
+from lineage_flows.content.guard import attempt, say
+from lineage_flows.content.pictures import picture_of
 from lineage_flows.errors import ContentError
 from lineage_flows.policy import LEFT_OUT_NOTE
 from lineage_flows.records import BlobRef, InputRef, ValueRef
@@ -77,6 +79,22 @@ class ValueObserver:
                 return _noted(ref, "not kept: it holds a secret")
         digest, size = self._store.put(data)
         return ref.model_copy(update={"blob": BlobRef(digest=digest, size=size, format=format_)})
+
+    def pictured(self, value: object, ref: ValueRef) -> ValueRef:
+        """A figure with its picture stored, anything else as it is. Never raises on any value.
+
+        Raises:
+            LineageError: the store cannot be written.
+        """
+        if ref.kind != "Figure" or ref.fingerprint is None:
+            return ref
+        drawn, error = attempt(picture_of, value)
+        if drawn is None:
+            return ref if error is None else _noted(ref, f"no picture: {say(error)}")
+        if len(drawn[0]) > self._size_cap:
+            return _noted(ref, f"no picture: it is over the size cap of {self._size_cap}")
+        digest, size = self._store.put(drawn[0])
+        return ref.model_copy(update={"picture": BlobRef(digest=digest, size=size, format=drawn[1])})
 
     def inputs(
         self,

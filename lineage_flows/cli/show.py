@@ -48,6 +48,7 @@ def _shown(summary: RunSummary, record: RunRecord | None) -> Iterator[Renderable
     yield facts(_about(record))
     yield from _steps(record)
     yield from _files(record)
+    yield from _models(record)
     yield from _metrics(record)
     yield from _subflows(record)
     yield from _capture_errors(record)
@@ -180,7 +181,11 @@ def _outputs(step: StepRecord) -> str:
 def _touched(step: StepRecord, direction: str) -> list[str]:
     from lineage_flows.ui.text import dataset_name
 
-    return [f"file {dataset_name(file)}" for file in step.datasets if file.direction == direction]
+    return [
+        f"file {dataset_name(file)}" if file.namespace == "file" else file.name
+        for file in step.datasets
+        if file.direction == direction
+    ]
 
 
 def _some(items: list[str]) -> str:
@@ -199,20 +204,43 @@ def _files(record: RunRecord) -> Iterator[RenderableType]:
     names = touched_by(record)
     yield heading(count(len(files), "file"))
     yield grid(
-        ("file", "", "by", "size", "fingerprint", "kept"),
+        ("file", "", "by", "rows", "size", "fingerprint", "kept"),
         [
             (
                 file.path or file.name,
                 file.direction,
                 listing(names[file.uri, file.fingerprint, file.direction], limit=3),
+                "-" if file.rows is None else f"{file.rows:,}",
                 size_text(file.size),
                 short(file.fingerprint),
                 "yes" if file.blob is not None else file.note or "no",
             )
             for file in files
         ],
-        right=("size",),
+        right=("rows", "size"),
     )
+
+
+def _models(record: RunRecord) -> Iterator[RenderableType]:
+    from lineage_flows.cli.tables import grid, heading
+    from lineage_flows.ui.summary import given_out
+    from lineage_flows.ui.text import clip, count, preview_text, short, short_type
+
+    found = {given.value.fingerprint: given for given in reversed(given_out(record)) if given.value.kind == "Model"}
+    if found:
+        yield heading(count(len(found), "model"))
+        yield grid(
+            ("model", "by", "fingerprint", "hyperparameters"),
+            [
+                (
+                    short_type(given.value.type),
+                    given.by,
+                    short(given.value.fingerprint),
+                    clip(preview_text(given.value.hyperparameters), 400) if given.value.hyperparameters else "-",
+                )
+                for given in reversed(found.values())
+            ],
+        )
 
 
 def _metrics(record: RunRecord) -> Iterator[RenderableType]:

@@ -203,7 +203,7 @@ def _external(record: RunRecord, folders: Folders) -> dict[str, str | None]:
     first: dict[str, DatasetRef] = {}
     for item in sorted(touched, key=lambda dataset: dataset.order):
         first.setdefault(folders.name(item.path), item)
-    return {name: item.fingerprint for name, item in first.items() if item.direction == "read"}
+    return {name: item.content_id for name, item in first.items() if item.direction == "read"}
 
 
 def _code(

@@ -13,6 +13,8 @@ from lineage_flows.records import DatasetRef, FlowRecord, InputRef, RunRecord, S
 
 __all__ = ["change_said", "first_reads", "is_literally", "named", "same_change", "touched"]
 
+_ONLY_SAID = ("prefect.asset_deps",)
+
 
 def named(inputs: Iterable[InputRef], name: str) -> InputRef | None:
     """The input of a name."""
@@ -50,11 +52,11 @@ def change_said(old: ValueRef, new: ValueRef) -> str:
 
 
 def first_reads(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, str | None]:
-    """Name -> what was read, of the files whose first touch was a read."""
+    """Name -> what was read, of the data whose first touch was a read. What a task only says it depends on, nobody saw it read."""
     first: dict[str, DatasetRef] = {}
-    for item in sorted(datasets, key=lambda dataset: dataset.order):
+    for item in sorted((item for item in datasets if item.via != _ONLY_SAID), key=lambda dataset: dataset.order):
         first.setdefault(folders.name(item.path), item)
-    return {name: item.fingerprint for name, item in first.items() if item.direction == "read"}
+    return {name: item.content_id for name, item in first.items() if item.direction == "read"}
 
 
 def touched(record: RunRecord) -> list[DatasetRef]:

@@ -152,7 +152,7 @@ def _last_writes(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, 
     found: dict[str, str | None] = {}
     for item in sorted(datasets, key=lambda dataset: dataset.order):
         if item.direction == "write":
-            found[folders.name(item.path)] = item.fingerprint
+            found[folders.name(item.path)] = item.content_id
     return found
 
 

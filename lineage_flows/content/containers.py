@@ -6,6 +6,7 @@ Knows no library outside the standard one. A list of one plain kind of item is h
 from __future__ import annotations
 
 import collections
+import decimal
 import math
 import sys
 import types
@@ -15,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from lineage_flows.content.hashing import count, name, node
-from lineage_flows.content.naming import HIDDEN, comes_from, holds_secret_item, type_name
+from lineage_flows.content.naming import HIDDEN, class_attribute, comes_from, holds_secret_item, type_name
 from lineage_flows.content.registry import Flat, Look, Steps, register
 from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Walk
@@ -38,25 +39,52 @@ MOST_NAMED = 1000
 
 _PREVIEWED = 32
 _MOST_METRICS = 1000
+_DEEPEST_METRICS = 3
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a real number of Python's or numpy's; a bool is none."""
+    """Whether a value is a real number of Python's or numpy's, or a Decimal; a bool is none."""
     cls = type(value)
-    if cls is int or cls is float:
+    if cls is int or cls is float or cls is decimal.Decimal:
         return True
     return comes_from(cls, "numpy", "integer") or comes_from(cls, "numpy", "floating")
 
 
 def look_at_named(value: Mapping[Any, Any]) -> Look | None:
-    """What is shown of a mapping from names to numbers: metrics, with the numbers when they are few. Else None."""
-    if not 0 < len(value) <= _MOST_METRICS or not all(type(key) is str and is_number(value[key]) for key in value):
+    """What is shown of a mapping from names to numbers, or to such mappings: metrics, with the numbers when they are few.
+
+    Those inside are shown as ``train/rmse``. None for any other mapping.
+    """
+    found: dict[str, Any] = {}
+    if not value or not _collect(value, "", 0, found):
         return None
     if holds_secret_item(dict(value)):
         return None
-    numbers = {key: item if type(item) in (int, float) else item.item() for key, item in value.items()}
-    preview = {key: look_at_scalar(item).preview for key, item in numbers.items()} if len(value) <= _PREVIEWED else None
-    return Look("Metrics", shape=(len(value),), preview=preview)
+    preview = {key: look_at_scalar(_as_plain(item)).preview for key, item in found.items()}
+    return Look("Metrics", shape=(len(found),), preview=preview if len(found) <= _PREVIEWED else None)
+
+
+def _collect(value: Mapping[Any, Any], prefix: str, depth: int, found: dict[str, Any]) -> bool:
+    """Whether a mapping holds numbers by name, and nothing else, to the bottom; they are added to ``found``."""
+    if len(value) + len(found) > _MOST_METRICS:
+        return False
+    for key, item in value.items():
+        if type(key) is not str:
+            return False
+        if is_number(item):
+            found[prefix + key] = item
+            continue
+        inside = type(item) is dict and depth < _DEEPEST_METRICS and bool(item)
+        if not inside or not _collect(item, f"{prefix}{key}/", depth + 1, found):
+            return False
+    return True
+
+
+def _as_plain(number: Any) -> int | float:  # noqa: ANN401 - what ``is_number`` allows
+    if type(number) is decimal.Decimal:
+        return float(number) if not number.is_snan() else math.nan
+    plain: int | float = number if type(number) in (int, float) else number.item()
+    return plain
 
 
 def sequence_body(tokens: Sequence[bytes]) -> bytes:
@@ -211,17 +239,29 @@ def _look_at_sized(value: Any) -> Look:  # noqa: ANN401 - any builtin container
     return Look(shape=(len(value),))
 
 
+def _look_at_tuple(value: tuple[object, ...]) -> Look:
+    """A named tuple of numbers is metrics, as any record of numbers is."""
+    fields = class_attribute(type(value), "_fields")
+    if type(fields) is tuple and len(fields) == len(value):
+        return look_at_named(dict(zip(fields, tuple.__iter__(value), strict=True))) or _look_at_sized(value)
+    return _look_at_sized(value)
+
+
 def _look_at_mapping(value: Mapping[object, object]) -> Look:
     # Past what a subclass overrides: its items may be made as they are asked for, and never end.
     length = dict.__len__(value) if isinstance(value, dict) else len(value)
     if length > _MOST_METRICS:
         return Look(shape=(length,))
     plain = dict.copy(value) if isinstance(value, dict) else dict(value)
+    if length and comes_from(type(next(iter(plain.values()))), "torch", "Tensor"):
+        from lineage_flows.content.torch_values import look_at_state  # which needs this module
+
+        return look_at_state(plain) or Look(shape=(length,))
     return look_at_named(plain) or Look(shape=(length,))
 
 
 register(list, steps=_sequence_steps(b"list"), flat=_flat_sequence(b"list"), look=_look_at_sized)
-register(tuple, steps=_sequence_steps(b"tuple"), flat=_flat_sequence(b"tuple"), look=_look_at_sized)
+register(tuple, steps=_sequence_steps(b"tuple"), flat=_flat_sequence(b"tuple"), look=_look_at_tuple)
 register(dict, steps=_dict_steps, flat=_flat_dict, look=_look_at_mapping)
 register(collections.OrderedDict, steps=_ordered_dict_steps)
 register(collections.defaultdict, collections.Counter, steps=dict_subclass_steps)

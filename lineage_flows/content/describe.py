@@ -6,20 +6,25 @@ Knows the walk and the looks; the rules themselves stand in the modules beside t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
 from typing import Any, Final, Literal
+
+from pydantic import JsonValue
 
 from lineage_flows.content import rules  # noqa: F401 - loads them
 from lineage_flows.content.guard import attempt, say
 from lineage_flows.content.hashing import fingerprint_of
+from lineage_flows.content.hyperparameters import hyperparameters
 from lineage_flows.content.models import is_model
 from lineage_flows.content.naming import comes_from, shown_name
+from lineage_flows.content.pictures import is_image, is_plotly, look_at_image
 from lineage_flows.content.records import fields_of, look_at_record
 from lineage_flows.content.registry import LEAVES, SECRET_TOKEN, Look, find_look
 from lineage_flows.content.scalars import look_at_scalar, strip_text
+from lineage_flows.content.torch_values import is_tensor, look_at_tensor
 from lineage_flows.content.walk import Strength, Walk
-from lineage_flows.records import ArtifactKind, Part, ValueRef
+from lineage_flows.records import Part, ValueRef
 from lineage_flows.redaction import holds_secret, is_secret_item
 
 __all__ = ["describe", "fingerprint", "is_common_scalar"]
@@ -37,7 +42,13 @@ SMALL_INTS = range(-5, 257)
 
 _PLAIN: Final[dict[type, str]] = {cls: shown_name(cls) for cls in (type(None), bool, int, float, str)}
 
-_FIGURES = {("plotly", "BaseFigure"), ("PIL", "Image")}
+_LOOKS: tuple[tuple[Callable[[type], bool], Callable[[Any], Look]], ...] = (
+    (is_image, look_at_image),
+    (is_plotly, lambda _value: Look("Figure")),
+    (is_tensor, look_at_tensor),
+    (is_model, lambda value: Look("Model", hyperparameters=hyperparameters(value))),
+)
+"""What shows values of libraries that are known by the names of their classes."""
 _UNNAMEABLE = "object"
 
 
@@ -93,9 +104,15 @@ def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
         columns=shown_as.columns,
         preview=preview,
         parts=found or (),
+        hyperparameters=_stripped_texts(shown_as.hyperparameters, strip),
         note="; ".join(notes) or None,
     )
     return made or ValueRef(fingerprint=known, type=_UNNAMEABLE, rule=rule, note="its type and look cannot be written")
+
+
+def _stripped_texts(named: Mapping[str, JsonValue], strip: str) -> dict[str, JsonValue]:
+    """Settings with a folder taken off the paths in their texts."""
+    return {key: strip_text(item, strip) if strip and isinstance(item, str) else item for key, item in named.items()}
 
 
 def _plain(value: object) -> ValueRef:
@@ -112,16 +129,8 @@ def _look(value: object) -> Look:
     known = find_look(cls)
     if known is not None:
         return known(value) or Look()
-    kind = _kind(cls)
-    return Look(kind) if kind != "Value" else look_at_record(value) or Look()
-
-
-def _kind(cls: type) -> ArtifactKind:
-    if is_model(cls):
-        return "Model"
-    if any(comes_from(cls, library, figure) for library, figure in _FIGURES):
-        return "Figure"
-    return "Value"
+    named = next((look for fits, look in _LOOKS if fits(cls)), None)
+    return named(value) if named is not None else look_at_record(value) or Look()
 
 
 def _parts(value: object, walk: Walk) -> tuple[Part, ...]:

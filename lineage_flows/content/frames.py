@@ -26,6 +26,7 @@ __all__ = ["column_steps", "index_steps"]
 
 _MOST_COLUMNS = 1000
 _PAGE = 1 << 20
+_MOST_TIMES = 8
 _TIMES = (pd.DatetimeIndex, pd.PeriodIndex)
 
 
@@ -227,14 +228,28 @@ def _look_at_frame(value: pd.DataFrame) -> Look:
     columns = tuple(Column(name=str(label), type=str(dtype)) for label, dtype in shown)
     # Without the index, whose size grows by the tables it makes for look-ups.
     size = int(value.memory_usage(index=False, deep=False).sum())
-    kind = "TimeSeries" if isinstance(value.index, _TIMES) else "DataSet"
+    kind = "TimeSeries" if _is_timed(value.index) or _is_in_time_order(value) else "DataSet"
     return Look(kind, size=size, shape=tuple(map(int, value.shape)), columns=columns)  # type: ignore[arg-type]
+
+
+def _is_timed(index: pd.Index) -> bool:
+    """Whether an index is of moments or periods, or has a level of them."""
+    if isinstance(index, pd.MultiIndex):
+        return any(isinstance(level, _TIMES) for level in index.levels)
+    return isinstance(index, _TIMES)
+
+
+def _is_in_time_order(value: pd.DataFrame) -> bool:
+    """Whether the rows follow a column of moments, up or down."""
+    timed = [place for place, dtype in enumerate(value.dtypes) if getattr(dtype, "kind", "") == "M"]
+    columns = (value.iloc[:, place] for place in timed[:_MOST_TIMES])
+    return any(column.is_monotonic_increasing or column.is_monotonic_decreasing for column in columns)
 
 
 def _look_at_series(value: pd.Series) -> Look:
     size, shape = int(value.memory_usage(index=False, deep=False)), (len(value),)
     columns = (Column(name=str(value.name), type=str(value.dtype)),)
-    if isinstance(value.index, _TIMES):
+    if _is_timed(value.index):
         return Look("TimeSeries", size=size, shape=shape, columns=columns)
     numbers = _metrics(value)
     if numbers is not None:

@@ -1,4 +1,4 @@
-"""Rules for fitted models: scikit-learn's and who follows its interface, LightGBM's booster, skfolio's portfolios.
+"""Rules for fitted models: scikit-learn's and who follows its interface, LightGBM's and XGBoost's boosters, skfolio's portfolios.
 
 Knows these libraries by the names of their classes and imports none. A model's token is its class, the parameters it was made
 with and what it learned, part by part; never its pickle, which is not the same twice.
@@ -13,6 +13,8 @@ from lineage_flows.content.hashing import name, node
 from lineage_flows.content.naming import class_attribute, comes_from, type_name
 from lineage_flows.content.reduction import reduce_value, reduced_steps
 from lineage_flows.content.registry import Steps
+from lineage_flows.content.statistics_models import is_result
+from lineage_flows.content.torch_values import is_module
 from lineage_flows.content.walk import Walk
 
 __all__ = [
@@ -50,10 +52,10 @@ def is_estimator(cls: type) -> bool:
 
 
 def is_model(cls: type) -> bool:
-    """Whether instances are models: estimators, boosters, torch modules, whatever has ``fit`` and ``predict``."""
+    """Whether instances are models: estimators, boosters, statsmodels' results, torch modules, what has ``fit`` and ``predict``."""
     if is_estimator(cls) or is_booster(cls) or (_has(cls, "fit") and _has(cls, "predict")):
         return True
-    return comes_from(cls, "xgboost", "Booster") or comes_from(cls, "torch", "Module")
+    return is_result(cls) or is_module(cls)
 
 
 def estimator_steps(value: object, walk: Walk) -> Steps:
@@ -93,11 +95,22 @@ def _learned(key: str, item: object) -> object:
 
 def booster_steps(value: Any, walk: Walk) -> Steps:  # noqa: ANN401 - lightgbm.Booster
     """Token of a booster: its trees and parameters."""
+    if class_attribute(type(value), "model_to_string") is None:
+        return (yield from _xgboost_steps(value, walk))
     trees = value.model_to_string(num_iteration=-1).partition(_END_OF_TREES)[0]
     params = {key: item for key, item in (value.params or {}).items() if key not in _THREADS}
     tokens = yield (trees, params, value.best_iteration, value.best_score, value.pandas_categorical)
     walk.weaken("model")
     return node(b"booster", *tokens)
+
+
+def _xgboost_steps(value: Any, walk: Walk) -> Steps:  # noqa: ANN401 - xgboost.Booster
+    """XGBoost's own portable form of a model, which has no parameters of training; of an unknown version, by the weaker rule."""
+    if class_attribute(type(value), "save_raw") is None:
+        return (yield from reduced_steps(value, walk))
+    (token,) = yield (bytes(value.save_raw(raw_format="ubj")),)
+    walk.weaken("model")
+    return node(b"booster", name("xgboost"), token)
 
 
 def portfolio_steps(value: object, walk: Walk) -> Steps:
@@ -134,8 +147,8 @@ def is_search_tree(cls: type) -> bool:
 
 
 def is_booster(cls: type) -> bool:
-    """Whether instances are LightGBM's own models."""
-    return comes_from(cls, "lightgbm", "Booster")
+    """Whether instances are LightGBM's or XGBoost's own models."""
+    return comes_from(cls, "lightgbm", "Booster") or comes_from(cls, "xgboost", "Booster")
 
 
 def is_portfolio(cls: type) -> bool:

@@ -14,6 +14,8 @@ from lineage_flows.content.tables import MOST_COLUMNS, arrow_steps
 from lineage_flows.content.walk import Walk
 from lineage_flows.records import Column
 
+_MOST_TIMES = 8
+
 
 def _series_steps(value: pl.Series, walk: Walk) -> Steps:
     token = yield from _column_steps(value, walk)
@@ -60,7 +62,17 @@ def _type_name(kind: pl.DataType) -> str:
 def _look_at_frame(value: pl.DataFrame) -> Look:
     schema = list(value.schema.items())[:MOST_COLUMNS]
     columns = tuple(Column(name=title, type=str(kind)) for title, kind in schema)
-    return Look("DataSet", size=int(value.estimated_size()), shape=(value.height, value.width), columns=columns)
+    kind = "TimeSeries" if _is_in_time_order(value) else "DataSet"
+    return Look(kind, size=int(value.estimated_size()), shape=(value.height, value.width), columns=columns)  # type: ignore[arg-type]
+
+
+def _is_in_time_order(value: pl.DataFrame) -> bool:
+    """Whether the rows follow a column of dates or moments, up or down."""
+    timed = [title for title, kind in value.schema.items() if isinstance(kind, pl.Date | pl.Datetime)][:_MOST_TIMES]
+    columns = (value.get_column(title) for title in timed)
+    return any(
+        not column.null_count() and (column.is_sorted() or column.is_sorted(descending=True)) for column in columns
+    )
 
 
 def _look_at_series(value: pl.Series) -> Look:

@@ -70,7 +70,7 @@ def fields_of(value: object) -> Fields | None:
 def look_at_record(value: object) -> Look | None:
     """What is shown of a record of numbers: metrics."""
     fields = fields_of(value)
-    return look_at_named(fields) if fields is not None and not is_named_tuple(type(value)) else None
+    return look_at_named(fields) if fields is not None else None
 
 
 def record_steps(value: object, _walk: Walk) -> Steps:

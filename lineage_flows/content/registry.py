@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
+
+from pydantic import JsonValue
 
 from lineage_flows.content.naming import is_secret, module_name, mro
 from lineage_flows.records import ArtifactKind, Column
@@ -67,6 +69,7 @@ class Look:
     shape: tuple[int, ...] | None = None
     columns: tuple[Column, ...] = ()
     preview: Any = None
+    hyperparameters: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 def without_parts(token: Callable[[Any, Walk], bytes]) -> Callable[[Any, Walk], Steps]:

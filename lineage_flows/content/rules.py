@@ -20,15 +20,23 @@ from lineage_flows.content.models import (
     portfolio_steps,
     search_tree_steps,
 )
+from lineage_flows.content.pictures import image_token, is_image, is_plotly, plotly_steps
 from lineage_flows.content.records import is_attrs, is_dataclass, is_named_tuple, record_steps
 from lineage_flows.content.reduction import reduced_steps
 from lineage_flows.content.refused import is_connection, is_iterator, refuse_connection, refuse_iterator
 from lineage_flows.content.registry import Rule, add_predicates, without_parts
+from lineage_flows.content.statistics_models import is_result, result_steps
+from lineage_flows.content.torch_values import is_module, is_tensor, module_steps, tensor_token
 
 PREDICATES: tuple[tuple[Callable[[type], bool], Rule], ...] = (
     (is_iterator, Rule(steps=without_parts(refuse_iterator))),
     (is_connection, Rule(steps=without_parts(refuse_connection))),
+    (is_tensor, Rule(steps=without_parts(tensor_token))),
+    (is_module, Rule(steps=module_steps)),
     (is_booster, Rule(steps=booster_steps)),
+    (is_result, Rule(steps=result_steps)),
+    (is_plotly, Rule(steps=plotly_steps)),
+    (is_image, Rule(steps=without_parts(image_token))),
     (is_estimator, Rule(steps=estimator_steps)),
     (is_search_tree, Rule(steps=search_tree_steps)),
     (is_bunch, Rule(steps=dict_subclass_steps)),

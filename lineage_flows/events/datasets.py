@@ -137,8 +137,11 @@ class Datasets:
             facets: Facet = {"lineageFlows_artifact": self._file(item), "dataSource": self._facets.data_source(item)}
             if (version := self._facets.dataset_version(item)) is not None:
                 facets["version"] = version
+            if (schema := self._facets.schema(item.columns)) is not None:
+                facets["schema"] = schema
+            facets |= self._facets.described(item)
             files = 1 if item.namespace == "file" else None
-            rows = item.facts.rows if item.facts else None
+            rows = item.rows if item.rows is not None else item.facts.rows if item.facts else None
             statistics = self._facets.statistics(side[1], rows, item.size, files)
             namespace, name = without_credentials(item.namespace), without_credentials(item.name)
             yield _dataset(namespace, name, facets, side, statistics)
@@ -158,6 +161,7 @@ class Datasets:
             via=list(item.via) or None,
             touched=None if item.touched is None else utc(item.touched),
             note=None if item.note is None else masked(item.note),
+            givenProperties=values.shown(item.properties) or None,
             **({} if item.facts is None else self._facts(item.facts)),
         )
 
@@ -186,14 +190,16 @@ class Datasets:
             rule=value.rule,
             note=None if value.note is None else masked(value.note),
             preview=values.preview(value),
+            hyperparameters=values.shown(value.hyperparameters) or None,
+            picture=value.picture.digest if value.picture else None,
         )
 
     def _described(self, value: ValueRef, artifact: Facet) -> Facet:
         facets: Facet = {"lineageFlows_artifact": artifact}
         if (version := self._facets.version(values.identity(value))) is not None:
             facets["version"] = version
-        if value.columns:
-            facets["schema"] = self._facets.schema(value)
+        if (schema := self._facets.schema(value.columns)) is not None:
+            facets["schema"] = schema
         return facets
 
     def _name(self, source: Source, job: str) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from lineage_flows.events.text import MASK, clip, masked, utc, without_credentials
 from lineage_flows.events.values import parameter_text
-from lineage_flows.records import DatasetRef, Environment, ErrorRef, InputRef, SourceTree, ValueRef
+from lineage_flows.records import Column, DatasetRef, Environment, ErrorRef, InputRef, SourceTree
 from lineage_flows.redaction import is_secret_variable
 
 __all__ = ["CORE", "OWN", "STANDARD", "Facet", "Facets", "error_text", "path_in_tree", "remote_url"]
@@ -41,10 +41,14 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
     "schema": ("1-2-0", "SchemaDatasetFacet"),
     "version": ("1-0-1", "DatasetVersionDatasetFacet"),
     "dataSource": ("1-0-1", "DatasourceDatasetFacet"),
+    "dataset.ownership": ("1-0-1", "OwnershipDatasetFacet"),
+    "dataset.documentation": ("1-1-0", "DocumentationDatasetFacet"),
     "inputStatistics": ("1-0-0", "InputStatisticsInputDatasetFacet"),
     "outputStatistics": ("1-0-2", "OutputStatisticsOutputDatasetFacet"),
 }
-"""Key of a facet: version of its schema, its name. Versions are those of the specification this package was written for."""
+"""Key of a facet: version of its schema, its name. Versions are those of the specification this package was written for.
+
+A dataset's facet whose key a job's facet has too is ``dataset.KEY``."""
 
 OWN: Final[Mapping[str, tuple[str, str]]] = {
     "lineageFlows_flowRun": ("1-0-0", "LineageFlowsFlowRunRunFacet"),
@@ -162,15 +166,26 @@ class Facets:
             branch=code.branch,
         )
 
-    def schema(self, value: ValueRef) -> Facet | None:
-        """Columns of a frame."""
-        if not value.columns:
-            return None
+    def schema(self, columns: Iterable[Column]) -> Facet | None:
+        """Columns of a frame or table; one whose type is not known has none."""
         fields = [
-            {"name": column.name, "type": column.type, "ordinal_position": position}
-            for position, column in enumerate(value.columns, 1)
+            {"name": column.name, **({"type": column.type} if column.type else {}), "ordinal_position": position}
+            for position, column in enumerate(columns, 1)
         ]
+        if not fields:
+            return None
         return self.make("schema", fields=fields)
+
+    def described(self, dataset: DatasetRef) -> dict[str, Facet]:
+        """Who owns a dataset, and what it is, where its author says that."""
+        found: dict[str, Facet] = {}
+        if dataset.owners:
+            found["ownership"] = self.make(
+                "dataset.ownership", owners=[{"name": masked(owner)} for owner in dataset.owners]
+            )
+        if dataset.description:
+            found["documentation"] = self.make("dataset.documentation", description=masked(dataset.description))
+        return found
 
     def version(self, fingerprint: str | None) -> Facet | None:
         """A dataset's version is the fingerprint of its content."""

@@ -5,13 +5,16 @@ Knows the records; must not know facets.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import JsonValue
 
-from lineage_flows.events.text import clip, finite, masked
+from lineage_flows.events.text import MASK, clip, finite, masked
+from lineage_flows.record_base import is_secret_name
 from lineage_flows.records import ValueRef
 
-__all__ = ["identity", "is_data", "is_none", "is_trivial", "parameter_text", "preview", "rows"]
+__all__ = ["identity", "is_data", "is_none", "is_trivial", "parameter_text", "preview", "rows", "shown"]
 
 MAX_PARAMETER = 2_000
 MAX_PREVIEW = 1_000
@@ -53,6 +56,19 @@ def preview(value: ValueRef) -> object:
     if isinstance(shown, str):
         return clip(masked(shown), MAX_PREVIEW)
     return shown if shown is None or isinstance(shown, int) else finite(shown)
+
+
+def shown(properties: Mapping[str, JsonValue]) -> dict[str, object]:
+    """Properties in strict JSON, with the secrets in their texts masked, and those whose name says that they are one."""
+    return {masked(name): MASK if is_secret_name(name) else _shown(value) for name, value in properties.items()}
+
+
+def _shown(value: JsonValue) -> object:
+    if isinstance(value, str):
+        return clip(masked(value), MAX_PREVIEW)
+    if isinstance(value, dict):
+        return shown(value)
+    return [_shown(item) for item in value] if isinstance(value, list) else finite(value)
 
 
 def parameter_text(value: ValueRef) -> str:

@@ -30,7 +30,7 @@ FOREIGN, SEEN, MADE = "0", "1", "2"
 OWN_FACET = "lineageFlows_artifact"
 IN_MEMORY = "inmemory"
 
-_TEXTS = ("role", "pythonType", "format", "rule", "note", "version", "etag")
+_TEXTS = ("role", "pythonType", "format", "rule", "note", "version", "etag", "picture")
 """Texts of our facet that become properties under the same name."""
 
 _MOST_COLUMNS = 200
@@ -154,7 +154,7 @@ def _use(name: str, part: str, known_by: tuple[str, ...], touched: str | None = 
 
 
 def _identity(uri: str, own: Facet, fingerprint: str | None) -> tuple[tuple[str, str], ...]:
-    """What tells a version of data from another: its fingerprint; of an object in S3 what S3 calls it.
+    """What tells a version of data from another: its fingerprint; of what has a version in its store, its name there.
 
     That is known of every object that is read or written, and the fingerprint is not: a reader of a few columns would otherwise
     have read another artifact than its writer wrote.
@@ -162,12 +162,18 @@ def _identity(uri: str, own: Facet, fingerprint: str | None) -> tuple[tuple[str,
     if uri.startswith("s3://") and (etag := own.text("etag")):
         version = own.text("version")
         return (("S3ETag", fit_id(etag)), *((("S3Version", fit_id(version)),) if version else ()))
+    if not uri.startswith("file:") and (version := own.text("version")):
+        return (("Custom", fit_id(version)),)  # as other producers name a version
     return (("Custom", fit_id(fingerprint)),) if fingerprint else ()
 
 
 def _own_properties(own: Facet) -> dict[str, str | None]:
     facts: dict[str, str | None] = {f"{PROPERTY}{key}": fit_text(text) for key in _TEXTS if (text := own.text(key))}
-    if own.text("role") == "data" and own.text("etag") and (fingerprint := own.text("fingerprint")):
+    if (
+        own.text("role") == "data"
+        and (own.text("etag") or own.text("version"))
+        and (fingerprint := own.text("fingerprint"))
+    ):
         facts[f"{PROPERTY}fingerprint"] = fit_text(fingerprint)
     for key in ("size", "status"):
         if (number := own.number(key)) is not None:
@@ -178,6 +184,9 @@ def _own_properties(own: Facet) -> dict[str, str | None]:
         facts[f"{PROPERTY}blob"] = fit_text(blob)
     if (preview := own.raw("preview")) is not None:
         facts[f"{PROPERTY}preview"] = fit_json(preview)
+    for key in ("hyperparameters", "givenProperties"):
+        if named := own.mapping(key):
+            facts[f"{PROPERTY}{key}"] = fit_json(named)
     return facts
 
 
@@ -188,6 +197,12 @@ def _standard_properties(dataset: Dataset) -> dict[str, str | None]:
         listed = {column.text("name") or "": column.text("type") or "" for column in columns[:_MOST_COLUMNS]}
         facts[f"{PROPERTY}columns"] = fit_json(listed)
         facts[f"{PROPERTY}columnCount"] = str(len(columns))
+    ownership, documentation = dataset.facet("ownership"), dataset.facet("documentation")
+    owners = [name for owner in ownership.objects("owners") if (name := owner.text("name"))] if ownership else []
+    if owners:
+        facts[f"{PROPERTY}owners"] = fit_json(owners)
+    if documentation is not None and (description := documentation.text("description")):
+        facts[f"{PROPERTY}description"] = fit_text(description)
     statistics = dataset.facet("outputStatistics" if dataset.is_output else "inputStatistics")
     if statistics is not None and (rows := statistics.number("rowCount")) is not None:
         facts[f"{PROPERTY}rows"] = str(rows)

@@ -292,7 +292,7 @@ def test_preview(value, preview):
         ({str(n): n for n in range(1001)}, "Value"),
         (Trade(1.0), "Value"),
         (dataclasses.make_dataclass("M", ["sharpe", "n"])(0.5, 3), "Metrics"),
-        (Point(1, 2), "Value"),
+        (Point(1, 2), "Metrics"),
         (pydantic.create_model("P", a=(float, 1.0))(), "Metrics"),
         (pd.Series({"a": 1.0, "b": 2}), "Metrics"),
         (pd.Series({"a": True}), "Value"),

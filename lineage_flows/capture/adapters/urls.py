@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from lineage_flows.capture.objects import Target
 from lineage_flows.redaction import MASK, is_secret_query, looks_dense
 
-__all__ = ["target_of"]
+__all__ = ["shown_query", "target_of"]
 
 _SIGNING = re.compile(
     r"(?i)(?:x-(?:amz|goog)-.*|awsaccesskeyid|googleaccessid|key-pair-id|expires|policy|se|sig|skoid|sktid|skt|ske)"
@@ -29,7 +29,7 @@ def target_of(url: str) -> Target:
     """
     parts = urlsplit(url)
     path = "/".join(_segment(item) for item in (parts.path or "/").split("/"))
-    query = _query(parts.query)
+    query = shown_query(parts.query)
     name = f"{path}?{query}" if query else path
     namespace = f"{parts.scheme.lower()}://{_host(parts)}"
     return Target(namespace, name, namespace + name)
@@ -51,7 +51,8 @@ def _segment(text: str) -> str:
     return MASK if looks_dense(plain, hashes=False) or _BOT.fullmatch(plain) else text
 
 
-def _query(query: str) -> str:
+def shown_query(query: str) -> str:
+    """The parameters of a URL: without those of a signature, and with secrets masked."""
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     signed = any(_SIGNED.fullmatch(unquote(name)) for name, _, _ in pairs)
     kept = []
