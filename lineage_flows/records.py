@@ -13,7 +13,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
-from lineage_flows.record_base import BlobRef, Frozen, ObjectFacts
+from lineage_flows.record_base import BlobRef, ColumnEdge, ColumnSource, Frozen, ObjectFacts
 from lineage_flows.record_code import (
     DeploymentRef,
     EntryPoint,
@@ -33,6 +33,8 @@ __all__ = [
     "BlobRef",
     "Cause",
     "Column",
+    "ColumnEdge",
+    "ColumnSource",
     "DatasetRef",
     "DeploymentRef",
     "EntryPoint",
@@ -99,6 +101,7 @@ class ValueRef(Frozen):
     ``fingerprint`` is None when none could be made; ``note`` then says why. ``rule`` names the rule that made it: ``canonical``
     (equal values are equal), ``model`` (a fitted estimator), ``pickle`` (the value's own pickle reduction: a weaker identity),
     ``secret`` (never looked at), ``none``. ``preview`` is a small scalar or small mapping of numbers itself; never a secret.
+    ``column_lineage`` is of what a step gave out only: from which columns that went in its own are.
     """
 
     fingerprint: str | None
@@ -112,6 +115,7 @@ class ValueRef(Frozen):
     blob: BlobRef | None = None
     parts: tuple[Part, ...] = ()
     note: str | None = None
+    column_lineage: tuple[ColumnEdge, ...] = ()
 
 
 class Source(Frozen):
@@ -141,7 +145,8 @@ class DatasetRef(Frozen):
     ``path`` is absolute, as the code named it; for a replay, ``uri`` and ``path`` are those of the original run. ``order`` counts
     touches within the process, so that the first touch of a path can be told from later ones. ``touched`` is the first moment at
     which it was read, or the last at which it may have been written; None when that is not known. Of what is no file (an object, a
-    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it.
+    response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it. ``column_lineage`` says
+    of what was written from which columns its own are.
     """
 
     namespace: str
@@ -157,6 +162,7 @@ class DatasetRef(Frozen):
     touched: str | None = None
     note: str | None = None
     facts: ObjectFacts | None = None
+    column_lineage: tuple[ColumnEdge, ...] = ()
 
 
 class ErrorRef(Frozen):

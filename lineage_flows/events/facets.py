@@ -35,6 +35,7 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
     "jobType": ("2-0-4", "JobTypeJobFacet"),
     "sourceCodeLocation": ("1-1-0", "SourceCodeLocationJobFacet"),
     "schema": ("1-2-0", "SchemaDatasetFacet"),
+    "columnLineage": ("1-2-0", "ColumnLineageDatasetFacet"),
     "version": ("1-0-1", "DatasetVersionDatasetFacet"),
     "dataSource": ("1-0-1", "DatasourceDatasetFacet"),
     "inputStatistics": ("1-0-0", "InputStatisticsInputDatasetFacet"),
