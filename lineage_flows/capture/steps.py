@@ -116,6 +116,7 @@ class StepRecorder:
             step.output = ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
+            step.flow.root.links.derivation.gave_out(value, step.start.run_id, uri, ref)
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -126,7 +127,9 @@ class StepRecorder:
             ref = self._session.values.see(value)
             path = step.yields.add(ref)
             run_id = step.start.run_id
-            step.flow.root.links.yielded(run_id, self._session.result_uri("task-run", run_id), path, ref)
+            uri = self._session.result_uri("task-run", run_id)
+            step.flow.root.links.yielded(run_id, uri, path, ref)
+            step.flow.root.links.derivation.gave_out(value, run_id, uri, ref, path)
 
     def state(self, engine: Any, state: State[Any]) -> None:
         """A task run has reached a state."""
@@ -225,6 +228,7 @@ class StepRecorder:
                 engine.parameters or {},
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
+                str(task_run.id),
             )
         step.datasets = []
         step.files = files.FileLog(

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lineage_flows.capture.derivation import Holder
 from lineage_flows.capture.links import Links
 from lineage_flows.content import describe, dump_value
 from lineage_flows.errors import ContentError
-from lineage_flows.records import BlobRef, InputRef, ValueRef
+from lineage_flows.records import BlobRef, InputRef, ValueRef, value_uri
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
@@ -26,9 +27,11 @@ class ValueObserver:
         store: where contents go.
         size_cap: bytes; a larger value is described and not kept.
         strip: see ``fingerprint``; set in a replay only.
+        namespace: of the URIs of values.
     """
 
-    def __init__(self, store: Store, *, size_cap: int, strip: str = "") -> None:
+    def __init__(self, store: Store, *, size_cap: int, strip: str = "", namespace: str = "") -> None:
+        self._namespace = namespace
         self._store = store
         self._size_cap = size_cap
         self._strip = strip
@@ -59,16 +62,34 @@ class ValueObserver:
         parameters: dict[str, object],
         links: Links,
         tracked: Callable[[str], Iterable[str]],
+        taker: str | None = None,
     ) -> tuple[InputRef, ...]:
-        """The parameters of a call, in order of the signature, with their sources."""
-        return tuple(
-            InputRef(
-                name=name,
-                value=(ref := self.see(value)),
-                sources=links.sources(ref, tracked(name), identity_is_safe=bool(type(value).__weakrefoffset__)),
-            )
-            for name, value in parameters.items()
+        """The parameters of a call, in order of the signature, with their sources.
+
+        Args:
+            parameters: by name.
+            links: what was given out so far.
+            tracked: the ids of the runs that Prefect says a parameter's value came from.
+            taker: the task run that is called; None of a flow.
+        """
+        return tuple(self._input(name, value, links, tracked(name), taker) for name, value in parameters.items())
+
+    def _input(self, name: str, value: object, links: Links, tracked: Iterable[str], taker: str | None) -> InputRef:
+        ref = self.see(value)
+        objects = links.derivation
+        changed = objects.taken(value, ref.fingerprint, Holder(taker, name) if taker else None)
+        sources = links.sources(
+            ref,
+            tracked,
+            identity_is_safe=bool(type(value).__weakrefoffset__),
+            derived=objects.origins(value),
+            changed_by=[(one, self._left(one)) for one in changed],
         )
+        return InputRef(name=name, value=ref, sources=sources)
+
+    def _left(self, holder: Holder) -> str:
+        """URI of what a step left of an object that it was given, once that has changed."""
+        return value_uri(self._namespace, "task-run", holder.run_id, f"argument/{holder.parameter}")
 
 
 def _noted(ref: ValueRef, note: str) -> ValueRef:

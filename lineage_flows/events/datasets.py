@@ -80,7 +80,7 @@ class Datasets:
             parameter, slash, step = source.name.partition("/")
             if (item := known.get(parameter)) is None:
                 return None
-            if not item.sources:
+            if not item.sources or _was_made_between(item):
                 column = f"/{step}/{source.column}" if slash else source.column
                 return (MEMORY, f"{job}/{what}/{parameter}", column) if values.is_data(item.value) else None
             parts = {part.path: part.fingerprint for part in item.value.parts}
@@ -94,8 +94,8 @@ class Datasets:
         self, record: _Run, job: str, inputs: Iterable[InputRef], what: Literal["task-run", "flow-run"]
     ) -> Iterator[Facet]:
         for item in inputs:
-            if item.sources:
-                yield from self._sources(item, job)
+            yield from self._sources(item, job)
+            if item.sources and not _was_made_between(item):
                 continue
             # What a flow is given belongs to the flow run, so that its steps can name it; what a step is given out of
             # nowhere is told only when it is data of a known kind: anything else may as well have been typed.
@@ -229,6 +229,15 @@ class Datasets:
         part = found[1] if found else "result"
         producer = self._jobs.name(source.run_id)
         return f"{producer}/{part}" if producer is not None else f"{job.partition('.')[0]}/{source.run_id}/{part}"
+
+
+def _was_made_between(item: InputRef) -> bool:
+    """Whether what went in was computed by the flow's own code from its sources: then it is a version of its own.
+
+    The flow may have put anything into it, so that for the graph it also comes from nowhere known.
+    """
+    ways = {way for source in item.sources for way in source.known_by}
+    return bool(ways & {"derivation", "mutation"}) and "content" not in ways
 
 
 def _dataset(namespace: str, name: str, facets: Facet, side: _Side, statistics: Facet | None) -> Facet:

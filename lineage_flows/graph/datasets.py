@@ -86,7 +86,7 @@ def dataset_links(dataset: Dataset, claim: Claim, run_id: str, event: Incoming) 
     value = value_name(claim.source_uri)
     if value is not None and value.kind == "parameter":
         yield Link(claim.arn, run_handle(value.run_id), "ContributedTo", event.time, (Use(name=value.name),))
-    elif value is not None and value.kind == "result" and not dataset.is_output:
+    elif value is not None and value.kind in {"result", "argument"} and not dataset.is_output:
         yield Link(run_handle(value.run_id), claim.arn, "Produced", event.time)
 
 

@@ -11,12 +11,20 @@ from types import ModuleType
 
 from lineage_flows.capture import seams
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
+from lineage_flows.capture.adapters.pandas_objects import PandasAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.shape import Adapter
 
 __all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
 
-ADAPTERS: tuple[Adapter, ...] = (S3Adapter(), AsyncS3Adapter(), TransferAdapter(), RequestsAdapter(), HttpxAdapter())
+ADAPTERS: tuple[Adapter, ...] = (
+    S3Adapter(),
+    AsyncS3Adapter(),
+    TransferAdapter(),
+    RequestsAdapter(),
+    HttpxAdapter(),
+    PandasAdapter(),
+)
 """All of them. An adapter module imports nothing of its library."""
 
 _lock = threading.Lock()
