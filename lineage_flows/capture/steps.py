@@ -20,7 +20,8 @@ from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.capture.live import LiveStep, current_step
 from lineage_flows.capture.yields import UNSEEN, Yields
-from lineage_flows.records import AttemptRef, StepRecord, ValueRef
+from lineage_flows.content import Columns
+from lineage_flows.records import AttemptRef, ColumnEdge, StepRecord, ValueRef
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -103,7 +104,8 @@ class StepRecorder:
         with self._boundary.guard("recording a task's result", step.errors):
             step.raised = None
             value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
-            ref = self._session.values.see(value)
+            looks: Columns = {}
+            ref = self._session.values.see(value, looks)
             if step.yields is not None:
                 # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
                 step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
@@ -113,10 +115,19 @@ class StepRecorder:
             needed = bool(step.unrestorable) or step.from_cache
             if level == "all" or (self._session.keeps(level) and needed):
                 ref = self._session.values.keep(value, ref)
-            step.output = ref
+            step.output = ref = self._with_columns(step, value, ref, looks)
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
             step.flow.root.links.derivation.gave_out(value, step.start.run_id, uri, ref)
+
+    def _with_columns(self, step: LiveStep, value: object, ref: ValueRef, looks: Columns) -> ValueRef:
+        """What a step gave out, with what is certain of its columns."""
+        edges: tuple[ColumnEdge, ...] = ()
+        with self._boundary.guard("telling where columns come from", step.errors):
+            reads = step.unrestorable or any(item.direction == "read" for item in step.datasets)
+            edges = step.columns.edges(value, looks, alone=not reads)
+            step.columns.release()
+        return ref.model_copy(update={"column_lineage": edges}) if edges else ref
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -154,6 +165,7 @@ class StepRecorder:
                 step = self._open(engine) if state.is_running() else self._begin(engine)
             if step is not None and not step.finished and not state.is_running():
                 step.finished = True
+                step.columns.release()
                 self._close_attempt(step)
                 if step.yields is not None and step.output is None:
                     step.output = self._yielded_so_far(step, left=True)
@@ -224,11 +236,13 @@ class StepRecorder:
         level = step.start.level
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
             catch_up(self._session, step.flow)
+            step.columns.release()
             step.inputs = self._session.values.inputs(
                 engine.parameters or {},
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
                 str(task_run.id),
+                step.columns,
             )
         step.datasets = []
         step.files = files.FileLog(

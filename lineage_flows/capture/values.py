@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lineage_flows.capture.columns import InputColumns
 from lineage_flows.capture.derivation import Holder
 from lineage_flows.capture.links import Links
-from lineage_flows.content import describe, dump_value
+from lineage_flows.content import Columns, describe, dump_value
 from lineage_flows.errors import ContentError
 from lineage_flows.records import BlobRef, InputRef, ValueRef, value_uri
 
@@ -36,9 +37,9 @@ class ValueObserver:
         self._size_cap = size_cap
         self._strip = strip
 
-    def see(self, value: object) -> ValueRef:
-        """A value as it is now. Never raises on any value."""
-        return describe(value, strip=self._strip)
+    def see(self, value: object, columns: Columns | None = None) -> ValueRef:
+        """A value as it is now; ``columns`` takes in those of its frames. Never raises on any value."""
+        return describe(value, strip=self._strip, columns=columns)
 
     def keep(self, value: object, ref: ValueRef) -> ValueRef:
         """The same with the value stored, or with a note that says why it is not.
@@ -63,6 +64,7 @@ class ValueObserver:
         links: Links,
         tracked: Callable[[str], Iterable[str]],
         taker: str | None = None,
+        columns: InputColumns | None = None,
     ) -> tuple[InputRef, ...]:
         """The parameters of a call, in order of the signature, with their sources.
 
@@ -71,11 +73,20 @@ class ValueObserver:
             links: what was given out so far.
             tracked: the ids of the runs that Prefect says a parameter's value came from.
             taker: the task run that is called; None of a flow.
+            columns: takes in what columns its frames have.
         """
-        return tuple(self._input(name, value, links, tracked(name), taker) for name, value in parameters.items())
+        found = []
+        for name, value in parameters.items():
+            looks: Columns = {}
+            ref = self.see(value, looks if columns is not None else None)
+            found.append(self._input(name, value, ref, links=links, tracked=tracked(name), taker=taker))
+            if columns is not None and looks:
+                columns.add(name, value, looks)
+        return tuple(found)
 
-    def _input(self, name: str, value: object, links: Links, tracked: Iterable[str], taker: str | None) -> InputRef:
-        ref = self.see(value)
+    def _input(
+        self, name: str, value: object, ref: ValueRef, *, links: Links, tracked: Iterable[str], taker: str | None
+    ) -> InputRef:
         objects = links.derivation
         changed = objects.taken(value, ref.fingerprint, Holder(taker, name) if taker else None)
         sources = links.sources(

@@ -18,7 +18,7 @@ from lineage_flows.content.naming import comes_from, shown_name
 from lineage_flows.content.records import fields_of, look_at_record
 from lineage_flows.content.registry import LEAVES, SECRET_TOKEN, Look, find_look
 from lineage_flows.content.scalars import look_at_scalar, strip_text
-from lineage_flows.content.walk import Strength, Walk
+from lineage_flows.content.walk import Columns, Strength, Walk
 from lineage_flows.records import ArtifactKind, Part, ValueRef
 
 __all__ = ["describe", "fingerprint", "is_common_scalar"]
@@ -54,13 +54,14 @@ def fingerprint(value: object, *, strip: str = "") -> str | None:
     return None if token is None or token == SECRET_TOKEN else fingerprint_of(token)
 
 
-def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
+def describe(value: object, *, strip: str = "", parts: bool = True, columns: Columns | None = None) -> ValueRef:
     """What lineage records of a value: fingerprint, type, kind, shape, parts. Never raises because of the value.
 
     Args:
         value: anything, as for ``fingerprint``.
         strip: as for ``fingerprint``.
         parts: whether the parts of a container are fingerprinted one by one too.
+        columns: takes in the columns of every frame and series in the value.
 
     Returns:
         The description, without a blob; ``note`` says why there is no fingerprint, or what else could not be seen.
@@ -68,6 +69,7 @@ def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
     if type(value) in _PLAIN and not (strip and type(value) is str):
         return _plain(value)
     walk = Walk(strip)
+    walk.columns = columns
     token, error = attempt(walk.token, value)
     shown, name_error = attempt(shown_name, type(value))
     title = shown if name_error is None and shown else _UNNAMEABLE
