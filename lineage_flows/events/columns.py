@@ -6,18 +6,31 @@ Knows the records and how OpenLineage says it; must not know how it was found ou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from lineage_flows.events.facets import Facet, Facets
 from lineage_flows.record_base import ColumnBasis, ColumnEdge, ColumnHow, ColumnSource
 
-__all__ = ["MEMORY", "Finder", "column_lineage"]
+__all__ = ["MEMORY", "SOURCE_URI", "Finder", "Found", "column_lineage"]
 
 MEMORY: Final = "inmemory://"
 """Namespace of values that live in memory only, by OpenLineage's naming table."""
 
-Finder = Callable[[ColumnSource], tuple[str, str, str] | None]
-"""Gives namespace and name of the dataset that an event lists for a source, and the field in it; None when it lists none."""
+
+class Found(NamedTuple):
+    """A column as an event calls it; ``uri`` is that of the value in memory, since many task runs give out one dataset name."""
+
+    namespace: str
+    name: str
+    field: str
+    uri: str | None = None
+
+
+Finder = Callable[[ColumnSource], Found | None]
+"""Gives what the event calls a source; None when it lists no such dataset."""
+
+SOURCE_URI: Final = "lineageFlows_sourceUri"
+"""This project's own field on OpenLineage's ``InputField``, which may have any: the artifact of the graph that is meant."""
 
 _MOST_FIELDS = 1000
 
@@ -41,9 +54,8 @@ def column_lineage(facets: Facets, edges: Iterable[ColumnEdge], find: Finder) ->
     fields: dict[str, list[Facet]] = {}
     whole: list[Facet] = []
     for edge in edges:
-        listed = [
-            _input_field(*found, edge.how, edge.known_by) for found in map(find, edge.inputs) if found is not None
-        ]
+        found = [one for one in map(find, edge.inputs) if one is not None]
+        listed = [_input_field(one, edge.how, edge.known_by) for one in found]
         if not listed:
             continue
         if not edge.output:
@@ -59,21 +71,24 @@ def column_lineage(facets: Facets, edges: Iterable[ColumnEdge], find: Finder) ->
     )
 
 
-def _input_field(namespace: str, name: str, column: str, how: ColumnHow, basis: ColumnBasis) -> Facet:
+def _input_field(found: Found, how: ColumnHow, basis: ColumnBasis) -> Facet:
     transformation = {
         "type": "DIRECT" if how in _DIRECT else "INDIRECT",
         "subtype": how.upper(),
         "description": _BASES[basis],
         "masking": False,
     }
-    return {"namespace": namespace, "name": name, "field": column, "transformations": [transformation]}
+    field: Facet = {"namespace": found.namespace, "name": found.name, "field": found.field}
+    if found.uri is not None:
+        field[SOURCE_URI] = found.uri
+    return field | {"transformations": [transformation]}
 
 
 def _joined(listed: list[Facet]) -> list[Facet]:
     """One entry for each column that went in, with all it was used for, in the order they were said."""
-    found: dict[tuple[object, object, object], Facet] = {}
+    found: dict[tuple[object, ...], Facet] = {}
     for item in listed:
-        known = found.setdefault((item["namespace"], item["name"], item["field"]), item)
+        known = found.setdefault((item["namespace"], item["name"], item["field"], item.get(SOURCE_URI)), item)
         said, more = known["transformations"], item["transformations"]
         if known is not item and isinstance(said, list) and isinstance(more, list):
             said += [one for one in more if one not in said]

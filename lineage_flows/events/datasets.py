@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from lineage_flows.events import values
-from lineage_flows.events.columns import MEMORY, Finder, column_lineage
+from lineage_flows.events.columns import MEMORY, Finder, Found, column_lineage
 from lineage_flows.events.facets import Facet, Facets
 from lineage_flows.events.jobs import Jobs
 from lineage_flows.events.text import masked, utc, without_credentials
@@ -51,7 +51,7 @@ class Datasets:
     def step(self, record: StepRecord, job: str) -> tuple[list[Facet], list[Facet]]:
         """Inputs and outputs of a task run whose job is ``job``."""
         inputs = [*self._inputs(record, job, record.inputs, "task-run"), *self._files(record, "read")]
-        find = self._finder(record.inputs, job, "input")
+        find = self._finder(record, record.inputs, job, "input")
         outputs = [*self._result(record, job, record.output, "task-run", find), *self._files(record, "write", find)]
         return inputs, outputs
 
@@ -63,30 +63,37 @@ class Datasets:
         inputs = [*self._inputs(record, job, record.parameters, "flow-run"), *self._files(record, "read")]
         if record.result is not None:
             inputs += self._sources(InputRef(name="return", value=record.result, sources=record.result_sources), job)
-        find = self._finder(record.parameters, job, "parameter")
+        find = self._finder(record, record.parameters, job, "parameter")
         outputs = [*self._result(record, job, record.result, "flow-run", find), *self._files(record, "write", find)]
         return inputs, outputs
 
-    def _finder(self, inputs: Iterable[InputRef], job: str, what: Literal["input", "parameter"]) -> Finder:
+    def _finder(
+        self, record: _Run, inputs: Iterable[InputRef], job: str, what: Literal["input", "parameter"]
+    ) -> Finder:
         """What an event calls the dataset that a column is said to come from.
 
         A value is named by its producer only when exactly one is known to have given out that very content.
         """
         known = {item.name: item for item in inputs}
 
-        def find(source: ColumnSource) -> tuple[str, str, str] | None:
+        def find(source: ColumnSource) -> Found | None:
             if source.namespace != MEMORY:
-                return without_credentials(source.namespace), without_credentials(source.name), source.column
+                return Found(without_credentials(source.namespace), without_credentials(source.name), source.column)
             parameter, slash, step = source.name.partition("/")
             if (item := known.get(parameter)) is None:
                 return None
             if not item.sources or _was_made_between(item):
                 column = f"/{step}/{source.column}" if slash else source.column
-                return (MEMORY, f"{job}/{what}/{parameter}", column) if values.is_data(item.value) else None
+                part = f"{what}/{parameter}"
+                of_run: Literal["task-run", "flow-run"] = "task-run" if what == "input" else "flow-run"
+                uri = value_uri(self._facets.namespace, of_run, record.run_id, part)
+                return Found(MEMORY, f"{job}/{part}", column, uri) if values.is_data(item.value) else None
             parts = {part.path: part.fingerprint for part in item.value.parts}
             wanted = parts.get(f"/{step}") if slash else item.value.fingerprint
             made = [one for one in item.sources if one.fingerprint == wanted is not None and not one.part]
-            return (MEMORY, self._name(made[0], job), source.column) if len(made) == 1 else None
+            if len(made) != 1:
+                return None
+            return Found(MEMORY, self._name(made[0], job), source.column, made[0].uri)
 
         return find
 

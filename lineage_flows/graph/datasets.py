@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lineage_flows.graph.columns import column_properties
 from lineage_flows.graph.identity import (
     artifact_arn,
     artifact_name,
@@ -188,6 +189,8 @@ def _standard_properties(dataset: Dataset) -> dict[str, str | None]:
         listed = {column.text("name") or "": column.text("type") or "" for column in columns[:_MOST_COLUMNS]}
         facts[f"{PROPERTY}columns"] = fit_json(listed)
         facts[f"{PROPERTY}columnCount"] = str(len(columns))
+    if dataset.is_output:
+        facts |= column_properties(dataset)
     statistics = dataset.facet("outputStatistics" if dataset.is_output else "inputStatistics")
     if statistics is not None and (rows := statistics.number("rowCount")) is not None:
         facts[f"{PROPERTY}rows"] = str(rows)
