@@ -36,8 +36,9 @@ def _frame_steps(value: pl.DataFrame, walk: Walk) -> Steps:
 
 def column_memory(column: pl.Series) -> Memory | None:
     """Where the values of a column lie; None where it is empty, or keeps them in a way of its own."""
-    if not len(column) or column.dtype == pl.Object or column.n_chunks() != 1:
-        return None
+    kind = column.dtype
+    if not len(column) or column.n_chunks() != 1 or not (kind.is_numeric() or kind.is_temporal() or kind == pl.String):
+        return None  # the others are converted on their way out, which takes time and tells nothing
     return array_memory(column.to_arrow(compat_level=pl.CompatLevel.newest()))
 
 
