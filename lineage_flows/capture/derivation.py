@@ -6,10 +6,12 @@ looked at. Knows object identity only; what an operation's result was made from 
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,9 +70,8 @@ class Table:
 
     def __init__(self) -> None:
         self.kinds: tuple[type, ...] = ()
-        self._lock = (
-            threading.RLock()
-        )  # a weak reference's callback may run in the middle of a change, in the same thread
+        self._lock = threading.RLock()  # a destructor of the user's may run pandas in the middle of a change
+        os.register_at_fork(after_in_child=self._unlock)  # in a child no other thread is left to give it back
         self._entries: dict[int, tuple[weakref.ref[object], _Marks]] = {}
 
     def __bool__(self) -> bool:
@@ -110,12 +111,15 @@ class Table:
         with self._lock:
             self._entries.clear()
 
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()
+
     def _forget(self, key: int) -> Callable[[weakref.ref[object]], None]:
+        # Takes no lock, since it runs wherever an object dies: in a thread that holds another one. The address is not free yet.
         def forget(dead: weakref.ref[object]) -> None:
-            with self._lock:
-                entry = self._entries.get(key)
-                if entry is not None and entry[0] is dead:  # the address may be another object's by now
-                    del self._entries[key]
+            entry = self._entries.get(key)
+            if entry is not None and entry[0] is dead:
+                self._entries.pop(key, None)
 
         return forget
 
@@ -177,9 +181,9 @@ class Derivation:
         for _, item in components(value, table.kinds):
             for mark in table.of(item):
                 if isinstance(mark, Origin) and mark.owner is self._owner:
-                    known = found.get(mark.uri)
-                    if known is None or mark.part < known.part:
-                        found[mark.uri] = mark
+                    known = found.setdefault(mark.uri, mark)
+                    if mark.part != known.part:  # of several components: the whole
+                        found[mark.uri] = Origin(mark.owner, mark.run_id, mark.uri, mark.fingerprint, "")
         return sorted(found.values(), key=lambda origin: (origin.run_id, origin.uri))
 
     def taken(self, value: object, fingerprint: str | None, holder: Holder | None) -> tuple[Holder, ...]:
@@ -213,14 +217,12 @@ class Derivation:
         key = id(value)
 
         def forget(dead: weakref.ref[object]) -> None:
-            with self._lock:
-                held = self._held.get(key)
-                if held is not None and held.ref is dead:
-                    del self._held[key]
+            held = self._held.get(key)
+            if held is not None and held.ref is dead:
+                self._held.pop(key, None)
 
-        with self._lock:
-            self._held[key] = _Held(weakref.ref(value, forget), fingerprint)
-            return self._held[key]
+        held = self._held[key] = _Held(weakref.ref(value, forget), fingerprint)
+        return held
 
 
 def components(value: object, kinds: tuple[type, ...]) -> Iterator[tuple[str, object]]:
@@ -249,5 +251,6 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
     if cls is list or cls is tuple:
         return ((str(place), item) for place, item in enumerate(value))  # type: ignore[arg-type, var-annotated]
     if cls is dict:
-        return [(key, item) for key, item in value.items() if type(key) is str]  # type: ignore[attr-defined]
+        some = list(islice(value.items(), _MOST_COMPONENTS + 1))  # type: ignore[attr-defined]
+        return [(key, item) for key, item in some if type(key) is str]
     return ()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
+import signal
 import threading
 import warnings
 import weakref
@@ -298,6 +300,36 @@ def test_a_merge_of_two_outputs_has_two_sources(watched: PandasAdapter) -> None:
     assert sources(links, a) == {"a": ("", ("content",))}
 
 
+def test_two_components_of_one_output_are_its_whole(watched: PandasAdapter) -> None:
+    links = Links()
+    a, b, _ = frames()
+    given_out(links, "split", {"train": a, "test": b})
+    assert sources(links, pd.concat([a, b])) == {"split": ("", ("derivation",))}
+    assert sources(links, a.iloc[:1]) == {"split": ("/train", ("derivation",))}
+
+
+def test_a_child_process_is_not_held_up_by_a_lock_of_another_thread(watched: PandasAdapter) -> None:
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with table._lock:
+            taken.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    taken.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        a, _, _ = frames()
+        os._exit(0 if table.of(a.copy()) == {A} else 1)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def test_equal_outputs_are_told_apart_by_the_object(watched: PandasAdapter) -> None:
     links = Links()
     one, same = pd.DataFrame({"a": [1.5, 2.5]}), pd.DataFrame({"a": [1.5, 2.5]})
@@ -381,6 +413,14 @@ def spoil(frame):
 def plot(frame):
     return "a picture of it"
 
+@task
+def save(frame):
+    frame.to_csv("kept.csv", index=False)
+
+@task
+def load():
+    return pd.read_csv("kept.csv")
+
 @flow
 def inner(frame):
     return fit(frame[frame["close"] > 0], "in a subflow")
@@ -399,6 +439,8 @@ def derived():
     plot(two)
     spoil(two)
     fit(two, "spoilt")
+    save(one[["day", "close"]])
+    fit(load().head(), "from a file")
 
 if __name__ == "__main__":
     derived()
@@ -478,6 +520,10 @@ def test_the_graph_walks_through_what_was_derived_and_what_was_changed(ran: Ran)
         assert known("merged") == {one, kinds}
         assert known("concatenated") == {one, two}
         assert {two, ran.step("spoil").run_id} <= known("spoilt")
+        assert {one, ran.step("save").run_id, ran.step("load").run_id} <= {
+            getattr(node.entity, "source_id", None)
+            for node in upstream(keeper, action(made["from a file"].step.run_id)).nodes
+        }, "derived, through a file, and derived"
         assert action(made["merged"].step.run_id) in arns(downstream(keeper, action(kinds)))
         entered = [
             node.entity for node in upstream(keeper, action(made["spoilt"].step.run_id), 1).nodes if node.depth == 1
