@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from lineage_flows.content.describe import path_step
+
 if TYPE_CHECKING:
     from lineage_flows.records import ValueRef
 
@@ -252,5 +254,5 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
         return ((str(place), item) for place, item in enumerate(value))  # type: ignore[arg-type, var-annotated]
     if cls is dict:
         some = list(islice(value.items(), _MOST_COMPONENTS + 1))  # type: ignore[attr-defined]
-        return [(key, item) for key, item in some if type(key) is str]
+        return [(path_step(key), item) for key, item in some if type(key) is str or type(key) is int]
     return ()

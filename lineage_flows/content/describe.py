@@ -21,7 +21,7 @@ from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.walk import Columns, Strength, Walk
 from lineage_flows.records import ArtifactKind, Part, ValueRef
 
-__all__ = ["describe", "fingerprint", "is_common_scalar"]
+__all__ = ["describe", "fingerprint", "is_common_scalar", "path_step"]
 
 MOST_PARTS = 256
 DEEPEST_PART = 3
@@ -152,19 +152,19 @@ def _components(value: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - t
     if issubclass(cls, dict):
         for key, item in dict.items(value):
             if type(key) is str or type(key) is int:
-                yield _step(key), item
+                yield path_step(key), item
     elif cls is list or cls is tuple:
         yield from zip(map(str, count()), value, strict=False)
     elif (fields := fields_of(value)) is not None:
         for field, item in fields.items():
-            yield _step(field), item
+            yield path_step(field), item
     elif issubclass(cls, list):
         yield from zip(map(str, count()), list.__iter__(value), strict=False)
     elif issubclass(cls, tuple):
         yield from zip(map(str, count()), tuple.__iter__(value), strict=False)
 
 
-def _step(key: str | int) -> str:
+def path_step(key: str | int) -> str:
     """A key as a step of a path, escaped as in a JSON pointer (RFC 6901)."""
     if type(key) is str and not key.isidentifier():
         return key.replace("~", "~0").replace("/", "~1").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineage_flows.errors import UnknownReferenceError
-from lineage_flows.graph.columns import columns_of, trace_column
+from lineage_flows.graph.columns import _links, column_properties, columns_of, trace_column
 from lineage_flows.graph.embedded import open_embedded
-from lineage_flows.graph.keeper import Keeper
+from lineage_flows.graph.incoming import Dataset
+from lineage_flows.graph.keeper import PROPERTY, Keeper
+from lineage_flows.graph.model import Artifact
 from lineage_flows.graph.project import project
 from lineage_flows.record_base import ColumnEdge, ColumnSource
 from lineage_flows.records import Column, RunRecord, StepRecord, ValueRef, value_uri
@@ -131,6 +137,39 @@ def test_an_odd_facet_of_another_producer_is_passed_over(tmp_path: Path, facet: 
     project([event], keeper)
     (table,) = keeper.list_artifacts(source_uri="db:t")
     assert "columnLineage" not in table.properties
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+FIELD = st.fixed_dictionaries(
+    {"namespace": st.text(), "name": st.text(), "field": st.text()},
+    optional={"transformations": st.lists(JSON) | JSON, "lineageFlows_sourceUri": st.text()},
+)
+FACET = st.fixed_dictionaries(
+    {"fields": st.dictionaries(st.text(), st.fixed_dictionaries({"inputFields": st.lists(FIELD) | JSON})) | JSON},
+    optional={"dataset": st.lists(FIELD) | JSON},
+)
+
+
+@given(FACET)
+def test_any_facet_gives_properties_that_fit_and_can_be_read(facet: dict[str, object]) -> None:
+    found = column_properties(Dataset("n", "d", {"columnLineage": facet}, is_output=True))
+    for text in found.values():
+        assert text is not None
+        assert len(text) <= 4096
+        orjson.loads(text)
+    properties = {key.removeprefix(PROPERTY): text for key, text in found.items() if text is not None}
+    artifact = Artifact(
+        arn="arn:aws:sagemaker:local:000000000000:artifact/x",
+        source_uri="n:d",
+        created_at="2026-01-01T00:00:00.000000Z",
+        artifact_type="DataSet",
+        properties=properties,
+    )
+    with TemporaryDirectory() as folder, closing(open_embedded(Path(folder) / "graph.db")) as keeper:
+        assert bool(list(_links(keeper, artifact, None, 1))) == bool(found)
 
 
 def test_a_column_made_from_itself_ends(tmp_path: Path) -> None:
