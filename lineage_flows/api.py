@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.compare.changes import RunDifference
 from lineage_flows.errors import GraphError, KeeperUnavailableError
+from lineage_flows.graph.columns import ColumnLink, ColumnTrace
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.model import Entity
 from lineage_flows.graph.query import Path as LineagePath
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
 
 __all__ = [
+    "ColumnLink",
+    "ColumnTrace",
     "Entity",
     "Lineage",
     "LineagePath",
@@ -158,6 +161,30 @@ class Lineage:
         from lineage_flows.graph.query import downstream
 
         return downstream(self._keeper, self._one(reference), depth)
+
+    def columns(self, reference: str) -> tuple[ColumnLink, ...]:
+        """From which columns those of a dataset or value were made, one step back; nothing where that is not certain.
+
+        Raises:
+            UnknownReferenceError: it is no dataset or value.
+        """
+        from lineage_flows.graph.columns import columns_of
+
+        return columns_of(self._keeper, self._one(reference))
+
+    def column_origins(self, reference: str, column: str) -> ColumnTrace:
+        """Where a column of a dataset or value comes from, as far back as it is certain.
+
+        Args:
+            reference: the dataset or value.
+            column: the column's name; in a container the component's path and the column (``/train/close``).
+
+        Raises:
+            UnknownReferenceError: it is no dataset or value.
+        """
+        from lineage_flows.graph.columns import trace_column
+
+        return trace_column(self._keeper, self._one(reference), column)
 
     def path(self, a: str, b: str) -> LineagePath:
         """The shortest way that data took between two things, whichever came first; empty when there is none."""

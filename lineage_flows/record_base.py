@@ -6,10 +6,20 @@ Knows pydantic only; see ``records`` for the records themselves.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["BlobRef", "Frozen", "ObjectFacts", "is_secret_name"]
+__all__ = [
+    "BlobRef",
+    "ColumnBasis",
+    "ColumnEdge",
+    "ColumnHow",
+    "ColumnSource",
+    "Frozen",
+    "ObjectFacts",
+    "is_secret_name",
+]
 
 _SECRET_NAME = re.compile(
     r"(?i)secret|passw|credential|(?:api|access|private|account)[_-]?key|(?:^|[_-])(?:pwd|auth)$|token$"
@@ -19,6 +29,15 @@ _SECRET_NAME = re.compile(
 def is_secret_name(name: str) -> bool:
     """Whether the name of a property says that its value is a secret; ``token_pattern`` and ``max_tokens`` do not."""
     return bool(_SECRET_NAME.search(name))
+
+
+ColumnHow = Literal[
+    "identity", "transformation", "aggregation", "filter", "join", "group_by", "sort", "window", "conditional"
+]
+"""What a column took from another: its values (the first three), or only which rows there are and how they are laid out."""
+
+ColumnBasis = Literal["memory", "content", "statement"]
+"""How that is known: the columns lie in the same memory; they are equal in a value made from the other; a query says so."""
 
 
 class Frozen(BaseModel):
@@ -47,3 +66,28 @@ class ObjectFacts(Frozen):
     status: int | None = None
     rows: int | None = None
     statements: tuple[str, ...] = ()
+
+
+class ColumnSource(Frozen):
+    """A column of what went in.
+
+    ``namespace`` and ``name`` are the dataset's, as in its ``DatasetRef``. Of a value that went into a call the namespace is
+    ``inmemory://`` and the name the parameter's, with the path of the component where it is a container (``frames/0``).
+    """
+
+    namespace: str
+    name: str
+    column: str
+
+
+class ColumnEdge(Frozen):
+    """What one column of what came out was made from.
+
+    ``output`` is the column; empty for all of them, which is how filters, joins and groupings are said. In a container it is
+    the component's path and the column (``/train/close``).
+    """
+
+    output: str
+    inputs: tuple[ColumnSource, ...]
+    how: ColumnHow
+    known_by: ColumnBasis = "statement"

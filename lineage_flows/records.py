@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
 from lineage_flows.record_about import JobAbout, PolicyRef, RunOrigin
-from lineage_flows.record_base import BlobRef, Frozen, ObjectFacts
+from lineage_flows.record_base import BlobRef, ColumnEdge, ColumnSource, Frozen, ObjectFacts
 from lineage_flows.record_code import (
     DeploymentRef,
     EntryPoint,
@@ -35,6 +35,8 @@ __all__ = [
     "BlobRef",
     "Cause",
     "Column",
+    "ColumnEdge",
+    "ColumnSource",
     "DatasetRef",
     "DeploymentRef",
     "EntryPoint",
@@ -78,7 +80,10 @@ RECORD_FORMAT = 1
 Level = Literal["off", "metadata", "inputs", "all"]
 ArtifactKind = Literal["Value", "DataSet", "Model", "Metrics", "TimeSeries", "Figure"]
 StepKind = Literal["preprocessing", "training", "postprocessing", "processing"]
-KnownBy = Literal["prefect", "content"]
+KnownBy = Literal["prefect", "content", "derivation", "mutation"]
+"""How a link is known: by Prefect's own tracking; by equal fingerprints; since the object was computed from the other; since the
+step had the very object before it changed, so that it or the flow's own code changed it."""
+
 Verdict = Literal["identical", "equivalent", "different"]
 StepVerdict = Literal["identical", "equivalent", "different", "restored", "missing", "added"]
 Cause = Literal["code", "parameters", "inputs", "environment", "unexplained"]
@@ -108,6 +113,7 @@ class ValueRef(Frozen):
     ``secrets`` counts those inside it, which are left out of the fingerprint; what holds one is not kept.
     ``hyperparameters`` are what a model was made with, by their names in its library; ``picture`` is what a figure looks like (PNG,
     or a plotly figure's own JSON).
+    ``column_lineage`` is of what a step gave out only: from which columns that went in its own are.
     """
 
     fingerprint: str | None
@@ -124,6 +130,7 @@ class ValueRef(Frozen):
     note: str | None = None
     hyperparameters: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
     picture: BlobRef | None = None
+    column_lineage: tuple[ColumnEdge, ...] = ()
 
 
 class Source(Frozen):
@@ -155,7 +162,8 @@ class DatasetRef(Frozen):
     which it was read, or the last at which it may have been written; None when that is not known. Of what is no file (an object, a
     response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it. ``rows`` and ``columns`` are those
     that were read or written, as the library had them in hand. ``properties`` are what the flow's author says of it; ``owners`` and
-    ``description`` are those of a Prefect asset.
+    ``description`` are those of a Prefect asset. ``column_lineage`` says of what was
+    written from which columns its own are.
     """
 
     namespace: str
@@ -176,6 +184,7 @@ class DatasetRef(Frozen):
     properties: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
     owners: tuple[str, ...] = ()
     description: str | None = None
+    column_lineage: tuple[ColumnEdge, ...] = ()
 
     @property
     def content_id(self) -> str | None:

@@ -105,10 +105,12 @@ class FlowRecorder:
                 flow.left_out.output = hidden
             links = flow.root.links
             catch_up(self._session, flow)
-            flow.result_sources = links.sources(ref, (), identity_is_safe=True)
+            flow.result_sources = links.sources(ref, (), identity_is_safe=True, derived=links.derivation.origins(value))
             size_cap = flow.left_out.decision.size_cap if flow.left_out else None
             flow.result = self._session.values.keep(value, ref, size_cap=size_cap) if flow.start.level == "all" else ref
-            links.produced(flow.start.run_id, self._session.result_uri("flow-run", flow.start.run_id), flow.result)
+            uri = self._session.result_uri("flow-run", flow.start.run_id)
+            links.produced(flow.start.run_id, uri, flow.result)
+            links.derivation.gave_out(value, flow.start.run_id, uri, ref)
 
     def left(self, engine: Any) -> None:
         """A flow run has left the engine, whatever came of it; only a root flow run waits for delivery."""
@@ -170,6 +172,9 @@ class FlowRecorder:
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
         if parent is None:
+            for item in start.parameters:  # of a subflow they are what the flow around it gave, and known as that
+                uri = self._session.result_uri("flow-run", start.run_id, f"parameter/{item.name}")
+                links.derivation.gave_out(engine.parameters[item.name], start.run_id, uri, item.value)
             files.adopt_module_reads(flow.files)
             flow.background = gather(self._session, flow.start, flow_run)
         source = function_source(engine.flow.fn) if decision.source_code else None

@@ -1,4 +1,4 @@
-"""Which output became which input, inside one root flow run: by Prefect's own tracking and by content.
+"""Which output became which input, inside one root flow run: by Prefect's own tracking, by content, and by derivation.
 
 Knows records, and what events call a value. Prefect tracks by ``id(obj)``; for types without weak references (dict, list, str …) a
 recycled address can name a task that never made the value, so such a claim counts only when the contents bear it out.
@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lineage_flows.capture.derivation import Derivation, Holder, Origin
 from lineage_flows.content.describe import is_common_scalar
 from lineage_flows.events.values import identity
 from lineage_flows.records import KnownBy, Source, ValueRef
@@ -29,12 +30,18 @@ class _Origin:
     uri: str
     fingerprint: str | None
     part: str
+    is_result: bool = True
 
 
 class Links:
-    """What every run of a root flow run gave out, and the sources of what goes in. Safe for threads."""
+    """What every run of a root flow run gave out, and the sources of what goes in. Safe for threads.
+
+    Attributes:
+        derivation: the objects themselves, and what was computed from them.
+    """
 
     def __init__(self) -> None:
+        self.derivation = Derivation()
         self._lock = threading.Lock()
         self._by_run: dict[str, _Origin] = {}
         self._by_content: defaultdict[str, list[_Origin]] = defaultdict(list)
@@ -57,10 +64,10 @@ class Links:
                 self._by_run.setdefault(run_id, _Origin(run_id, uri, whole, ""))
                 self._given_out(run_id, value)
             if value.fingerprint and not is_trivial(value):
-                self._add(value.fingerprint, _Origin(run_id, uri, whole, ""))
+                self._add(value.fingerprint, _Origin(run_id, uri, whole, "", is_result))
             for part in value.parts:
                 if not part.common:
-                    self._add(part.fingerprint, _Origin(run_id, uri, whole, part.path))
+                    self._add(part.fingerprint, _Origin(run_id, uri, whole, part.path, is_result))
 
     def yielded(self, run_id: str, uri: str, path: str, value: ValueRef) -> None:
         """Remember a value that a generator yielded: a part of its output, whose fingerprint is known only when it ends."""
@@ -91,24 +98,39 @@ class Links:
         with self._lock:
             return run_id in self._by_run
 
-    def sources(self, value: ValueRef, tracked: Iterable[str], *, identity_is_safe: bool) -> tuple[Source, ...]:
+    def sources(
+        self,
+        value: ValueRef,
+        tracked: Iterable[str],
+        *,
+        identity_is_safe: bool,
+        derived: Iterable[Origin] = (),
+        changed_by: Iterable[tuple[Holder, str]] = (),
+    ) -> tuple[Source, ...]:
         """Where a value came from.
 
         Args:
             value: the input as it goes in.
             tracked: ids of the runs that Prefect says it came from.
             identity_is_safe: whether Prefect verified the object's identity by a weak reference.
+            derived: what the object, or one of its components, was computed from, or is.
+            changed_by: steps that had the object before it changed, each with the URI of what it left of it.
 
         Returns:
             One source a producing value, in order of run id. Where equal contents have several producers, those that
-            Prefect names are meant; where it names none, all are given.
+            Prefect names are meant, or those that the object comes from; where neither names one, all are given.
         """
         ids = set(tracked)
+        derived = tuple(derived)
+        objects = {origin.uri for origin in derived}
         found: dict[str, tuple[_Origin, set[KnownBy]]] = {}
         with self._lock:
             for fingerprint in self._known(value):
                 origins = self._by_content[fingerprint]
                 named = [origin for origin in origins if origin.run_id in ids]
+                if not named and any(origin.uri in objects for origin in origins):
+                    # What a subflow was called with is the same object, and goes by its parameter as well.
+                    named = [origin for origin in origins if origin.uri in objects or not origin.is_result]
                 for origin in named or origins:
                     found.setdefault(origin.uri, (origin, set()))[1].add("content")
             for run_id in ids:
@@ -119,6 +141,13 @@ class Links:
                     found[made.uri][1].add("prefect")
                 elif identity_is_safe or self._may_be_from(run_id, value):
                     found[made.uri] = (made, {"prefect"})
+        for derivation in derived:
+            origin = _Origin(derivation.run_id, derivation.uri, derivation.fingerprint, derivation.part)
+            how = found.setdefault(origin.uri, (origin, set()))[1]
+            if "content" not in how:  # else it went in as it was given out
+                how.add("derivation")
+        for holder, uri in changed_by:
+            found.setdefault(uri, (_Origin(holder.run_id, uri, None, ""), set()))[1].add("mutation")
         return tuple(
             Source(run_id=o.run_id, uri=o.uri, fingerprint=o.fingerprint, part=o.part, known_by=tuple(sorted(how)))
             for o, how in sorted(found.values(), key=lambda item: (item[0].run_id, item[0].uri))

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lineage_flows.capture.columns import InputColumns
 from lineage_flows.capture.links import Links
 from lineage_flows.records import (
     AttemptRef,
@@ -102,6 +103,7 @@ class LiveStep:
     attempt: int = 1
     attempt_started: str | None = None
     inputs: tuple[InputRef, ...] = ()
+    columns: InputColumns = field(default_factory=InputColumns)
     output: ValueRef | None = None
     yields: Yields | None = None
     """Of a generator: what this attempt has yielded so far."""

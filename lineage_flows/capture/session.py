@@ -62,7 +62,10 @@ class Session:
         self.boundary = Boundary(strict=settings.strict)
         self.builder = EventBuilder(settings.namespace, sink.record)
         self.values = ValueObserver(
-            store, size_cap=int(settings.size_cap), strip=interceptor.strip if interceptor else ""
+            store,
+            size_cap=int(settings.size_cap),
+            strip=interceptor.strip if interceptor else "",
+            namespace=settings.namespace,
         )
         remember_environment()
         self._flows: dict[str, LiveFlow] = {}

@@ -24,7 +24,8 @@ from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.live import LiveStep, current_step
 from lineage_flows.capture.values import LEFT_OUT
 from lineage_flows.capture.yields import UNSEEN, Yields
-from lineage_flows.records import AttemptRef, StepRecord, ValueRef
+from lineage_flows.content import Columns
+from lineage_flows.records import AttemptRef, ColumnEdge, StepRecord, ValueRef
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -110,7 +111,8 @@ class StepRecorder:
             step.raised = None
             value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
             hidden = step.left_out is not None and not step.left_out.decision.outputs
-            ref = LEFT_OUT if hidden else self._session.values.see(value)
+            looks: Columns = {}
+            ref = LEFT_OUT if hidden else self._session.values.see(value, looks)
             if step.left_out is not None:
                 step.left_out.output = hidden
             if step.yields is not None:
@@ -124,10 +126,21 @@ class StepRecorder:
             if level == "all" or (self._session.keeps(level) and needed):
                 size_cap = step.left_out.decision.size_cap if step.left_out else None
                 ref = self._session.values.keep(value, ref, size_cap=size_cap)
+            ref = self._with_columns(step, value, ref, looks)
             step.output = self._session.values.pictured(value, ref) if self._session.keeps(level) else ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
+            step.flow.root.links.derivation.gave_out(value, step.start.run_id, uri, ref)
             self._materialized(engine, step)
+
+    def _with_columns(self, step: LiveStep, value: object, ref: ValueRef, looks: Columns) -> ValueRef:
+        """What a step gave out, with what is certain of its columns."""
+        edges: tuple[ColumnEdge, ...] = ()
+        with self._boundary.guard("telling where columns come from", step.errors):
+            reads = step.unrestorable or any(item.direction == "read" for item in step.datasets)
+            edges = step.columns.edges(value, looks, alone=not reads)
+            step.columns.release()
+        return ref.model_copy(update={"column_lineage": edges}) if edges else ref
 
     @property
     def _assets(self) -> DiskCache | None:
@@ -149,7 +162,9 @@ class StepRecorder:
             ref = LEFT_OUT if hidden else self._session.values.see(value)
             path = step.yields.add(ref)
             run_id = step.start.run_id
-            step.flow.root.links.yielded(run_id, self._session.result_uri("task-run", run_id), path, ref)
+            uri = self._session.result_uri("task-run", run_id)
+            step.flow.root.links.yielded(run_id, uri, path, ref)
+            step.flow.root.links.derivation.gave_out(value, run_id, uri, ref, path)
 
     def state(self, engine: Any, state: State[Any]) -> None:
         """A task run has reached a state."""
@@ -174,6 +189,7 @@ class StepRecorder:
                 step = self._open(engine) if state.is_running() else self._begin(engine)
             if step is not None and not step.finished and not state.is_running():
                 step.finished = True
+                step.columns.release()
                 self._close_attempt(step)
                 if step.yields is not None and step.output is None:
                     step.output = self._yielded_so_far(step, left=True)
@@ -244,11 +260,14 @@ class StepRecorder:
         level = step.start.level
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
             catch_up(self._session, step.flow)
+            step.columns.release()
             step.inputs = self._session.values.inputs(
                 engine.parameters or {},
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
                 step.left_out,
+                taker=str(task_run.id),
+                columns=step.columns,
             )
         step.datasets = assets.depended_on(engine.task, self._assets) if assets.has_assets(engine.task) else []
         step.files = files.FileLog(

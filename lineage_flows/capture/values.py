@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lineage_flows.capture.columns import InputColumns
+from lineage_flows.capture.derivation import Holder
 from lineage_flows.capture.links import Links
-from lineage_flows.content import describe, dump_value
+from lineage_flows.content import Columns, describe, dump_value
 from lineage_flows.content.guard import attempt, say
 from lineage_flows.content.pictures import picture_of
 from lineage_flows.errors import ContentError
 from lineage_flows.policy import LEFT_OUT_NOTE
-from lineage_flows.records import BlobRef, InputRef, ValueRef
+from lineage_flows.records import BlobRef, InputRef, ValueRef, value_uri
 from lineage_flows.redaction import holds_known, holds_secret, is_secret_item
 
 if TYPE_CHECKING:
@@ -43,18 +45,20 @@ class ValueObserver:
         store: where contents go.
         size_cap: bytes; a larger value is described and not kept.
         strip: see ``fingerprint``; set in a replay only.
+        namespace: of the URIs of values.
     """
 
-    def __init__(self, store: Store, *, size_cap: int, strip: str = "") -> None:
+    def __init__(self, store: Store, *, size_cap: int, strip: str = "", namespace: str = "") -> None:
+        self._namespace = namespace
         self._store = store
         self._size_cap = size_cap
         self._strip = strip
 
-    def see(self, value: object) -> ValueRef:
-        """A value as it is now. Never raises on any value."""
+    def see(self, value: object, columns: Columns | None = None) -> ValueRef:
+        """A value as it is now; ``columns`` takes in those of its frames. Never raises on any value."""
         if type(value) is str and holds_secret(value):
             return _SECRET_TEXT
-        return describe(value, strip=self._strip)
+        return describe(value, strip=self._strip, columns=columns)
 
     def keep(self, value: object, ref: ValueRef, *, size_cap: int | None = None) -> ValueRef:
         """The same with the value stored, or with a note that says why it is not.
@@ -102,23 +106,53 @@ class ValueObserver:
         links: Links,
         tracked: Callable[[str], Iterable[str]],
         left_out: LeftOut | None = None,
+        *,
+        taker: str | None = None,
+        columns: InputColumns | None = None,
     ) -> tuple[InputRef, ...]:
-        """The parameters of a call, in order of the signature, with their sources."""
-        return tuple(
-            InputRef(
-                name=name,
-                value=(ref := self._named(name, value, left_out)),
-                sources=links.sources(ref, tracked(name), identity_is_safe=bool(type(value).__weakrefoffset__)),
-            )
-            for name, value in parameters.items()
-        )
+        """The parameters of a call, in order of the signature, with their sources.
 
-    def _named(self, name: str, value: object, left_out: LeftOut | None) -> ValueRef:
+        Args:
+            parameters: by name.
+            links: what was given out so far.
+            tracked: the ids of the runs that Prefect says a parameter's value came from.
+            left_out: what the settings leave out of the run.
+            taker: the task run that is called; None of a flow.
+            columns: takes in what columns its frames have.
+        """
+        found = []
+        for name, value in parameters.items():
+            looks: Columns = {}
+            ref = self._named(name, value, left_out, looks if columns is not None else None)
+            found.append(self._input(name, value, ref, links=links, tracked=tracked(name), taker=taker))
+            if columns is not None and looks:
+                columns.add(name, value, looks)
+        return tuple(found)
+
+    def _input(
+        self, name: str, value: object, ref: ValueRef, *, links: Links, tracked: Iterable[str], taker: str | None
+    ) -> InputRef:
+        objects = links.derivation
+        changed = objects.taken(value, ref.fingerprint, Holder(taker, name) if taker else None)
+        sources = links.sources(
+            ref,
+            tracked,
+            identity_is_safe=bool(type(value).__weakrefoffset__),
+            derived=objects.origins(value),
+            changed_by=[(one, self._left(one)) for one in changed],
+        )
+        return InputRef(name=name, value=ref, sources=sources)
+
+    def _left(self, holder: Holder) -> str:
+        """URI of what a step left of an object that it was given, once that has changed."""
+        return value_uri(self._namespace, "task-run", holder.run_id, f"argument/{holder.parameter}")
+
+    def _named(self, name: str, value: object, left_out: LeftOut | None, columns: Columns | None) -> ValueRef:
         if left_out is not None and left_out.covers_parameter(name):
             return LEFT_OUT
         if is_secret_item(name, value) and not (left_out is not None and left_out.looks_at(name)):
             return _SECRET_BY_NAME
-        return self.see(value)
+        return self.see(value, columns)
 
 
 def _noted(ref: ValueRef, note: str) -> ValueRef:

@@ -1,4 +1,4 @@
-"""The verb ``show``: everything that was recorded of one run."""
+"""The verb ``show``: everything that was recorded of one run, or of one dataset or value."""
 
 from __future__ import annotations
 
@@ -24,11 +24,17 @@ _MOST_NAMED = 6
 
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Run id or its start, or run name.", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(help="Run id or its start, or run name; or a dataset's URI or ARN.", show_default=False)
+    ],
     as_json: AsJson = False,
 ) -> Answer:
-    """Show one run: parameters, code, environment, steps, files, metrics, and how to replay it."""
+    """Show one run: parameters, code, environment, steps, files, metrics, and how to replay it; or one dataset."""
+    from lineage_flows.cli.columns import shown_artifact
+
     with opened(context) as graph:
+        if (artifact := shown_artifact(graph, run)) is not None:
+            return Answer(artifact.document, artifact.shown, as_json)
         summary = graph.run(run)
         record = graph.record(summary.run_id) if summary.record_digest is not None else None
     document = {"run": summary, "record": record, "replay_command": f"lineage-flows replay {summary.run_id}"}

@@ -28,6 +28,8 @@ __all__ = ["draw_walk"]
 _DEEPEST = 12
 """Levels beyond this would be pressed against the right edge of 100 columns."""
 _MOST_CHILDREN = 25
+_BETWEEN = frozenset({"derivation", "mutation"})
+"""Ways of knowing what a flow's own code made something from."""
 
 
 def draw_walk(walk: Walk) -> Tree:
@@ -59,9 +61,7 @@ class _Drawing:
             maker = self.entities.get(edge.source_arn)
             if edge.association_type == "Produced" and isinstance(maker, Action):
                 self.makers[edge.destination_arn].append(maker)
-        self.explained = {
-            edge.destination_arn for edge in walk.edges if edge.through is None and RESULT in names_of(edge)
-        }
+        self.explained = {edge.destination_arn for edge in walk.edges if edge.through is None and _is_result(edge)}
         self.runs = {run for run in map(self.run_of, self.entities) if run}
         self.drawn: set[str] = set()
         self.doubtful: list[tuple[Tree, str, list[str]]] = []
@@ -181,7 +181,9 @@ class _Drawing:
         names = names_of(taken)
         if part == "result" and action.arn in self.explained:
             return RESULT in names
-        return part.removeprefix("parameter/") in names if part.startswith("parameter/") else "" in names
+        if part.startswith("parameter/"):
+            return part.removeprefix("parameter/") in names
+        return "" in names or (part == "result" and RESULT in names)
 
     def run_of(self, arn: str) -> str:
         """The root flow run that a thing belongs to; empty for what lies outside runs, and for what several runs made."""
@@ -213,3 +215,8 @@ class _Drawing:
 def names_of(edge: WalkEdge) -> set[str]:
     """The parameters by which an artifact went in; the empty name for what was not passed but read."""
     return {use.name for use in edge.uses} or {""}
+
+
+def _is_result(edge: WalkEdge) -> bool:
+    """Whether it is known that what went in came out as the result; what that was only made from does not explain it wholly."""
+    return any(use.name == RESULT and not (use.known_by and _BETWEEN.issuperset(use.known_by)) for use in edge.uses)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from lineage_flows.api import LineagePath, Walk
+    from lineage_flows.api import ColumnTrace, LineagePath, Walk
 
 __all__ = ["downstream", "path", "upstream"]
 
@@ -27,8 +27,20 @@ Depth = Annotated[
 ]
 
 
-def upstream(context: typer.Context, reference: Reference, depth: Depth = None, as_json: AsJson = False) -> Answer:
+def upstream(
+    context: typer.Context,
+    reference: Reference,
+    depth: Depth = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="Where this column comes from, instead.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> Answer:
     """Show everything that a thing was made from, as a tree; of a run, of all that it gave out."""
+    if column is not None:
+        with opened(context) as graph:
+            trace = graph.column_origins(reference, column)
+        return Answer(trace, lambda: _trace_shown(trace), as_json)
     with opened(context) as graph:
         walks = [graph.upstream(entity.arn, depth) for entity in graph.resolve(reference)]
     return _walked(walks, as_json)
@@ -78,6 +90,17 @@ def _trees(walks: list[Walk]) -> Iterator[RenderableType]:
         if position:
             yield ""
         yield draw_walk(walk)
+
+
+def _trace_shown(trace: ColumnTrace) -> Iterator[RenderableType]:
+    from lineage_flows.cli.columns import draw_trace
+    from lineage_flows.cli.tables import note
+
+    yield draw_trace(trace)
+    if not trace.links:
+        yield note("Nothing is certain of what this column was made from.")
+    elif not trace.complete:
+        yield note("There is more than the graph keeps; see the run record.")
 
 
 def _path_shown(found: LineagePath) -> Iterator[RenderableType]:

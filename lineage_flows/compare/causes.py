@@ -195,7 +195,9 @@ class Causes:
         known = False
         for source in (*old.sources, *new.sources):
             if source.run_id in self._differing:
-                found.add("inputs", f"{change} comes from step {self._differing[source.run_id]}, which differs")
+                # What a step may have changed in place, as well as the flow's own code, is only said to have been there.
+                how = "was changed after it went into" if source.known_by == ("mutation",) else "comes from"
+                found.add("inputs", f"{change} {how} step {self._differing[source.run_id]}, which differs")
                 known = True
             elif (parameter := _PARAMETER.search(source.uri)) is not None:
                 flow = self._flow_named(parameter["run"])

@@ -86,7 +86,12 @@ class Judge:
         return found
 
     def _from_equivalent(self, old: InputRef, new: InputRef) -> bool:
-        """Inputs are not kept, so they cannot be compared number by number; but the outputs they came from were compared."""
+        """Inputs are not kept, so they cannot be compared number by number; but the outputs they came from were compared.
+
+        What the flow's own code computed from outputs is not what was compared.
+        """
+        if any({"derivation", "mutation"} & set(source.known_by) for item in (old, new) for source in item.sources):
+            return False
         sources = [[self._outputs.get(source.run_id) for source in item.sources] for item in (old, new)]
         return all(verdicts and set(verdicts) <= {"identical", "equivalent"} for verdicts in sources)
 

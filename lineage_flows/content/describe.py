@@ -23,11 +23,11 @@ from lineage_flows.content.records import fields_of, look_at_record
 from lineage_flows.content.registry import LEAVES, SECRET_TOKEN, Look, find_look
 from lineage_flows.content.scalars import look_at_scalar, strip_text
 from lineage_flows.content.torch_values import is_tensor, look_at_tensor
-from lineage_flows.content.walk import Strength, Walk
+from lineage_flows.content.walk import Columns, Strength, Walk
 from lineage_flows.records import Part, ValueRef
 from lineage_flows.redaction import holds_secret, is_secret_item
 
-__all__ = ["describe", "fingerprint", "is_common_scalar"]
+__all__ = ["describe", "fingerprint", "is_common_scalar", "path_step"]
 
 MOST_PARTS = 256
 DEEPEST_PART = 3
@@ -66,13 +66,14 @@ def fingerprint(value: object, *, strip: str = "") -> str | None:
     return None if token is None or token == SECRET_TOKEN else fingerprint_of(token)
 
 
-def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
+def describe(value: object, *, strip: str = "", parts: bool = True, columns: Columns | None = None) -> ValueRef:
     """What lineage records of a value: fingerprint, type, kind, shape, parts. Never raises because of the value.
 
     Args:
         value: anything, as for ``fingerprint``.
         strip: as for ``fingerprint``.
         parts: whether the parts of a container are fingerprinted one by one too.
+        columns: takes in the columns of every frame and series in the value.
 
     Returns:
         The description, without a blob; ``note`` says why there is no fingerprint, or what else could not be seen.
@@ -80,6 +81,7 @@ def describe(value: object, *, strip: str = "", parts: bool = True) -> ValueRef:
     if type(value) in _PLAIN and not (strip and type(value) is str):
         return _plain(value)
     walk = Walk(strip)
+    walk.columns = columns
     token, error = attempt(walk.token, value)
     shown, name_error = attempt(shown_name, type(value))
     title = shown if name_error is None and shown else _UNNAMEABLE
@@ -161,20 +163,20 @@ def _components(value: Any) -> Iterator[tuple[str, object]]:  # noqa: ANN401 - t
     if issubclass(cls, dict):
         for key, item in dict.items(value):
             if (type(key) is str or type(key) is int) and not is_secret_item(key, item):
-                yield _step(key), item
+                yield path_step(key), item
     elif cls is list or cls is tuple:
         yield from zip(map(str, count()), value, strict=False)
     elif (fields := fields_of(value)) is not None:
         for field, item in fields.items():
             if not is_secret_item(field, item):
-                yield _step(field), item
+                yield path_step(field), item
     elif issubclass(cls, list):
         yield from zip(map(str, count()), list.__iter__(value), strict=False)
     elif issubclass(cls, tuple):
         yield from zip(map(str, count()), tuple.__iter__(value), strict=False)
 
 
-def _step(key: str | int) -> str:
+def path_step(key: str | int) -> str:
     """A key as a step of a path, escaped as in a JSON pointer (RFC 6901)."""
     if type(key) is str and not key.isidentifier():
         return key.replace("~", "~0").replace("/", "~1").encode("utf-8", "backslashreplace").decode("utf-8")

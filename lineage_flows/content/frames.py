@@ -19,10 +19,10 @@ from lineage_flows.content.naming import type_name
 from lineage_flows.content.registry import Look, Steps, register, without_parts
 from lineage_flows.content.scalars import duration_token, instant_token, zone_name
 from lineage_flows.content.temporal import UNITS
-from lineage_flows.content.walk import Walk
+from lineage_flows.content.walk import ColumnLook, Memory, Walk
 from lineage_flows.records import Column
 
-__all__ = ["column_steps", "index_steps"]
+__all__ = ["column_memory", "column_steps", "index_steps"]
 
 _MOST_COLUMNS = 1000
 _PAGE = 1 << 20
@@ -34,8 +34,13 @@ def _frame_steps(value: pd.DataFrame, walk: Walk) -> Steps:
     index = yield from index_steps(value.index, walk)
     labels = yield from index_steps(value.columns, walk)
     columns = []
+    looks = []
     for _, series in pd.DataFrame.items(value):
         columns.append((yield from column_steps(series, walk)))
+        if walk.columns is not None:
+            looks.append(ColumnLook(columns[-1], column_memory(series)))
+    if walk.columns is not None:
+        walk.columns[id(value)] = looks
     extra = yield from _extra_steps(value, pd.DataFrame)
     return node(b"frame", count(*value.shape), index, labels, *columns, *extra)
 
@@ -43,6 +48,8 @@ def _frame_steps(value: pd.DataFrame, walk: Walk) -> Steps:
 def _series_steps(value: pd.Series, walk: Walk) -> Steps:
     index = yield from index_steps(value.index, walk)
     column = yield from column_steps(value, walk)
+    if walk.columns is not None:
+        walk.columns[id(value)] = [ColumnLook(column, column_memory(value))]
     (title,) = yield (value.name,)
     extra = yield from _extra_steps(value, pd.Series)
     return node(b"series", count(len(value)), index, title, column, *extra)
@@ -93,6 +100,21 @@ def column_steps(column: Any, walk: Walk) -> Steps:  # noqa: ANN401 - a Series, 
         return (yield from _arrow_steps(array, walk))
     (items,) = yield (np.asarray(array, dtype=object).tolist(),)
     return node(b"extension column", name(str(dtype)), items)
+
+
+def column_memory(column: pd.Series) -> Memory | None:
+    """Where the values of a column lie; None where it is empty, or keeps them in a way of its own."""
+    if not len(column):
+        return None
+    if isinstance(column.dtype, np.dtype):
+        values: Array = column.to_numpy()
+        return ("numpy", values.dtype.str, values.shape, values.strides, values.__array_interface__["data"][0])
+    to_arrow = getattr(column.array, "__arrow_array__", None)
+    if to_arrow is None or not isinstance(column.dtype, pd.ArrowDtype | pd.StringDtype):
+        return None
+    from lineage_flows.content.tables import array_memory
+
+    return array_memory(to_arrow())
 
 
 def _object_steps(values: Array, walk: Walk) -> Steps:

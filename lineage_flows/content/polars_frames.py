@@ -10,15 +10,19 @@ import pyarrow as pa
 
 from lineage_flows.content.hashing import count, name, node
 from lineage_flows.content.registry import Look, Steps, register
-from lineage_flows.content.tables import MOST_COLUMNS, arrow_steps
-from lineage_flows.content.walk import Walk
+from lineage_flows.content.tables import MOST_COLUMNS, array_memory, arrow_steps
+from lineage_flows.content.walk import ColumnLook, Memory, Walk
 from lineage_flows.records import Column
+
+__all__ = ["column_memory"]
 
 _MOST_TIMES = 8
 
 
 def _series_steps(value: pl.Series, walk: Walk) -> Steps:
     token = yield from _column_steps(value, walk)
+    if walk.columns is not None:
+        walk.columns[id(value)] = [ColumnLook(token, column_memory(value))]
     return node(b"polars series", name(value.name), token)
 
 
@@ -26,7 +30,18 @@ def _frame_steps(value: pl.DataFrame, walk: Walk) -> Steps:
     tokens = []
     for column in value.iter_columns():
         tokens.append((yield from _column_steps(column, walk)))
+    if walk.columns is not None:
+        listed = zip(tokens, value.iter_columns(), strict=True)
+        walk.columns[id(value)] = [ColumnLook(token, column_memory(column)) for token, column in listed]
     return node(b"polars frame", count(value.height, value.width), name(*value.columns), *tokens)
+
+
+def column_memory(column: pl.Series) -> Memory | None:
+    """Where the values of a column lie; None where it is empty, or keeps them in a way of its own."""
+    kind = column.dtype
+    if not len(column) or column.n_chunks() != 1 or not (kind.is_numeric() or kind.is_temporal() or kind == pl.String):
+        return None  # the others are converted on their way out, which takes time and tells nothing
+    return array_memory(column.to_arrow(compat_level=pl.CompatLevel.newest()))
 
 
 def _column_steps(column: pl.Series, walk: Walk) -> Steps:

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 from lineage_flows.content.arrays import Array, blocks, feed_numbers, times_body
 from lineage_flows.content.hashing import blob_token, count, digest, hasher, name, node
 from lineage_flows.content.registry import Look, Steps, register
-from lineage_flows.content.walk import Walk
+from lineage_flows.content.walk import Memory, Walk
 from lineage_flows.records import Column
 
-__all__ = ["MOST_COLUMNS", "arrow_steps", "strip_column", "texts_body"]
+__all__ = ["MOST_COLUMNS", "array_memory", "arrow_steps", "strip_column", "texts_body"]
 
 MOST_COLUMNS = 1000
 """How many columns of a table are shown; the fingerprint is always of all."""
@@ -273,6 +273,18 @@ def table_steps(table: pa.Table, walk: Walk, kind: bytes = b"arrow table") -> St
     for column in table.columns:
         tokens.append((yield from arrow_steps(column, walk.strip)))
     return node(kind, count(table.num_rows, table.num_columns), name(*table.column_names), *tokens)
+
+
+def array_memory(array: pa.Array | pa.ChunkedArray) -> Memory | None:
+    """Where the values of an array lie; None where it is empty or in several pieces."""
+    if isinstance(array, pa.ChunkedArray):
+        if array.num_chunks != 1:
+            return None
+        array = array.chunk(0)
+    if not len(array):
+        return None
+    buffers = tuple(buffer.address for buffer in array.buffers() if buffer is not None)
+    return ("arrow", str(array.type), len(array), array.offset, buffers)
 
 
 def _batch_steps(value: pa.RecordBatch, walk: Walk) -> Steps:

@@ -12,13 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lineage_flows.content.hashing import count, digest
 from lineage_flows.content.registry import FLAT, LEAVES, SECRET, STRIPPED, Leaf, Steps, find_rule
 from lineage_flows.errors import ContentError
 
-__all__ = ["Strength", "Walk"]
+__all__ = ["ColumnLook", "Columns", "Memory", "Strength", "Walk"]
+
+Memory = tuple[object, ...]
+"""Where the values of a column lie, and all that says how they are read from there."""
+
+
+class ColumnLook(NamedTuple):
+    """A column of a frame: its token, and its memory where that is known and is not empty."""
+
+    token: bytes
+    memory: Memory | None
+
+
+Columns = dict[int, list[ColumnLook]]
+"""The columns of frames and series, in their order, by the object's id."""
 
 Strength = Literal["canonical", "model", "pickle"]
 
@@ -59,6 +73,7 @@ class Walk:
         secrets: how many secrets were met (and not looked at).
         closings: how many cycles were closed so far.
         newest: the number of the newest closing on whose members' order a token made since depends.
+        columns: takes in the columns of each frame that is met, by the frame's id; None: nobody asks.
     """
 
     __slots__ = (
@@ -67,6 +82,7 @@ class Walk:
         "_open",
         "_places",
         "closings",
+        "columns",
         "leaves",
         "newest",
         "secrets",
@@ -81,6 +97,7 @@ class Walk:
         self.secrets = 0
         self.closings = 0
         self.newest = 0
+        self.columns: Columns | None = None
         self._known: dict[int, tuple[object, bytes]] = {}
         self._members: dict[int, int] = {}
         self._open: dict[int, _Open] = {}

@@ -11,10 +11,11 @@ from pathlib import PurePath
 from typing import Literal
 
 from lineage_flows.events import values
+from lineage_flows.events.columns import MEMORY, Finder, Found, column_lineage
 from lineage_flows.events.facets import Facet, Facets
 from lineage_flows.events.jobs import Jobs
 from lineage_flows.events.text import masked, utc, without_credentials
-from lineage_flows.record_base import ObjectFacts
+from lineage_flows.record_base import ColumnSource, ObjectFacts
 from lineage_flows.records import (
     ArtifactKind,
     DatasetRef,
@@ -27,9 +28,6 @@ from lineage_flows.records import (
 )
 
 __all__ = ["Datasets"]
-
-MEMORY = "inmemory://"
-"""Namespace of values that live in memory only, by OpenLineage's naming table."""
 
 _VALUE_URI = re.compile(r"prefect://[^/]+/(?:task|flow)-run/[^/]+/(.+)", re.DOTALL)
 _Run = StepRecord | FlowRecord
@@ -53,7 +51,8 @@ class Datasets:
     def step(self, record: StepRecord, job: str) -> tuple[list[Facet], list[Facet]]:
         """Inputs and outputs of a task run whose job is ``job``."""
         inputs = [*self._inputs(record, job, record.inputs, "task-run"), *self._files(record, "read")]
-        outputs = [*self._result(record, job, record.output, "task-run"), *self._files(record, "write")]
+        find = self._finder(record, record.inputs, job, "input")
+        outputs = [*self._result(record, job, record.output, "task-run", find), *self._files(record, "write", find)]
         return inputs, outputs
 
     def flow(self, record: FlowRecord, job: str) -> tuple[list[Facet], list[Facet]]:
@@ -64,15 +63,46 @@ class Datasets:
         inputs = [*self._inputs(record, job, record.parameters, "flow-run"), *self._files(record, "read")]
         if record.result is not None:
             inputs += self._sources(InputRef(name="return", value=record.result, sources=record.result_sources), job)
-        outputs = [*self._result(record, job, record.result, "flow-run"), *self._files(record, "write")]
+        find = self._finder(record, record.parameters, job, "parameter")
+        outputs = [*self._result(record, job, record.result, "flow-run", find), *self._files(record, "write", find)]
         return inputs, outputs
+
+    def _finder(
+        self, record: _Run, inputs: Iterable[InputRef], job: str, what: Literal["input", "parameter"]
+    ) -> Finder:
+        """What an event calls the dataset that a column is said to come from.
+
+        A value is named by its producer only when exactly one is known to have given out that very content.
+        """
+        known = {item.name: item for item in inputs}
+
+        def find(source: ColumnSource) -> Found | None:
+            if source.namespace != MEMORY:
+                return Found(without_credentials(source.namespace), without_credentials(source.name), source.column)
+            parameter, slash, step = source.name.partition("/")
+            if (item := known.get(parameter)) is None:
+                return None
+            if not item.sources or _was_made_between(item):
+                column = f"/{step}/{source.column}" if slash else source.column
+                part = f"{what}/{parameter}"
+                of_run: Literal["task-run", "flow-run"] = "task-run" if what == "input" else "flow-run"
+                uri = value_uri(self._facets.namespace, of_run, record.run_id, part)
+                return Found(MEMORY, f"{job}/{part}", column, uri) if values.is_data(item.value) else None
+            parts = {part.path: part.fingerprint for part in item.value.parts}
+            wanted = parts.get(f"/{step}") if slash else item.value.fingerprint
+            made = [one for one in item.sources if one.fingerprint == wanted is not None and not one.part]
+            if len(made) != 1:
+                return None
+            return Found(MEMORY, self._name(made[0], job), source.column, made[0].uri)
+
+        return find
 
     def _inputs(
         self, record: _Run, job: str, inputs: Iterable[InputRef], what: Literal["task-run", "flow-run"]
     ) -> Iterator[Facet]:
         for item in inputs:
-            if item.sources:
-                yield from self._sources(item, job)
+            yield from self._sources(item, job)
+            if item.sources and not _was_made_between(item):
                 continue
             # What a flow is given belongs to the flow run, so that its steps can name it; what a step is given out of
             # nowhere is told only when it is data of a known kind: anything else may as well have been typed.
@@ -120,16 +150,18 @@ class Datasets:
         return _dataset(MEMORY, name, facets, _READ, None)
 
     def _result(
-        self, record: _Run, job: str, value: ValueRef | None, what: Literal["task-run", "flow-run"]
+        self, record: _Run, job: str, value: ValueRef | None, what: Literal["task-run", "flow-run"], find: Finder
     ) -> Iterator[Facet]:
         if value is None or values.is_none(value):
             return
         uri = value_uri(self._facets.namespace, what, record.run_id, "result")
         facets = self._described(value, self._artifact(uri, "result", value))
+        if value.column_lineage and (columns := column_lineage(self._facets, value.column_lineage, find)):
+            facets["columnLineage"] = columns
         statistics = self._facets.statistics("outputStatistics", values.rows(value), value.size)
         yield _dataset(MEMORY, f"{job}/result", facets, _WRITTEN, statistics)
 
-    def _files(self, record: _Run, direction: Literal["read", "write"]) -> Iterator[Facet]:
+    def _files(self, record: _Run, direction: Literal["read", "write"], find: Finder | None = None) -> Iterator[Facet]:
         side = _READ if direction == "read" else _WRITTEN
         for item in record.datasets:
             if item.direction != direction:
@@ -140,6 +172,8 @@ class Datasets:
             if (schema := self._facets.schema(item.columns)) is not None:
                 facets["schema"] = schema
             facets |= self._facets.described(item)
+            if find and item.column_lineage and (columns := column_lineage(self._facets, item.column_lineage, find)):
+                facets["columnLineage"] = columns
             files = 1 if item.namespace == "file" else None
             rows = item.rows if item.rows is not None else item.facts.rows if item.facts else None
             statistics = self._facets.statistics(side[1], rows, item.size, files)
@@ -208,6 +242,15 @@ class Datasets:
         part = found[1] if found else "result"
         producer = self._jobs.name(source.run_id)
         return f"{producer}/{part}" if producer is not None else f"{job.partition('.')[0]}/{source.run_id}/{part}"
+
+
+def _was_made_between(item: InputRef) -> bool:
+    """Whether what went in was computed by the flow's own code from its sources: then it is a version of its own.
+
+    The flow may have put anything into it, so that for the graph it also comes from nowhere known.
+    """
+    ways = {way for source in item.sources for way in source.known_by}
+    return bool(ways & {"derivation", "mutation"}) and "content" not in ways
 
 
 def _dataset(namespace: str, name: str, facets: Facet, side: _Side, statistics: Facet | None) -> Facet:

@@ -39,6 +39,7 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
     "documentation": ("1-1-0", "DocumentationJobFacet"),
     "ownership": ("1-0-1", "OwnershipJobFacet"),
     "schema": ("1-2-0", "SchemaDatasetFacet"),
+    "columnLineage": ("1-2-0", "ColumnLineageDatasetFacet"),
     "version": ("1-0-1", "DatasetVersionDatasetFacet"),
     "dataSource": ("1-0-1", "DatasourceDatasetFacet"),
     "dataset.ownership": ("1-0-1", "OwnershipDatasetFacet"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lineage_flows.graph.columns import column_properties
 from lineage_flows.graph.identity import (
     artifact_arn,
     artifact_name,
@@ -86,7 +87,7 @@ def dataset_links(dataset: Dataset, claim: Claim, run_id: str, event: Incoming) 
     value = value_name(claim.source_uri)
     if value is not None and value.kind == "parameter":
         yield Link(claim.arn, run_handle(value.run_id), "ContributedTo", event.time, (Use(name=value.name),))
-    elif value is not None and value.kind == "result" and not dataset.is_output:
+    elif value is not None and value.kind in {"result", "argument"} and not dataset.is_output:
         yield Link(run_handle(value.run_id), claim.arn, "Produced", event.time)
 
 
@@ -203,6 +204,8 @@ def _standard_properties(dataset: Dataset) -> dict[str, str | None]:
         facts[f"{PROPERTY}owners"] = fit_json(owners)
     if documentation is not None and (description := documentation.text("description")):
         facts[f"{PROPERTY}description"] = fit_text(description)
+    if dataset.is_output:
+        facts |= column_properties(dataset)
     statistics = dataset.facet("outputStatistics" if dataset.is_output else "inputStatistics")
     if statistics is not None and (rows := statistics.number("rowCount")) is not None:
         facts[f"{PROPERTY}rows"] = str(rows)

@@ -51,7 +51,7 @@ _RUN_ID_LENGTH = 36
 _CUT = "…"
 _VALUE_URI = re.compile(
     r"prefect://[^/]+/(?P<handle>(?:task-run|flow-run)/(?P<run>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"/(?:(?P<kind>input|parameter)/(?P<name>.+)|result))",
+    r"/(?:(?P<kind>argument|input|parameter)/(?P<name>.+)|result))",
     re.DOTALL,
 )
 
@@ -112,13 +112,14 @@ class ValueName:
     Attributes:
         handle: the value without its namespace (``task-run/ID/result``): a replay may have another than the run it repeats.
         run_id: the run it belongs to.
-        kind: a result; an input of a step that came from nowhere known; what a flow run was called with.
+        kind: a result; an input of a step that came from nowhere known; what a step left of an object that it was given, and
+            that has changed since; what a flow run was called with.
         name: of the parameter; empty for a result.
     """
 
     handle: str
     run_id: str
-    kind: Literal["result", "input", "parameter"]
+    kind: Literal["result", "argument", "input", "parameter"]
     name: str
 
 
@@ -128,7 +129,7 @@ def value_name(uri: str) -> ValueName | None:
     match = _VALUE_URI.fullmatch(uri)
     if match is None:
         return None
-    kind = cast("Literal['input', 'parameter'] | None", match["kind"])
+    kind = cast("Literal['argument', 'input', 'parameter'] | None", match["kind"])
     return ValueName(match["handle"], match["run"], kind or "result", match["name"] or "")
 
 

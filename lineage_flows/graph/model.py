@@ -197,8 +197,8 @@ class Use(_Frozen):
     Attributes:
         name: the parameter that took it; for a flow run also ``result``; empty when it was not passed but read.
         part: where in the artifact the passed value lies (``/train``); empty for the whole.
-        known_by: how the link is known: ``prefect`` (its own tracking), ``content`` (equal fingerprints); of a file, what read
-            it (``open``, ``pandas.read_csv``). Sorted.
+        known_by: how the link is known: ``prefect`` (its own tracking), ``content`` (equal fingerprints), ``derivation`` (computed
+            from it), ``mutation`` (changed since); of a file, what read it (``open``, ``pandas.read_csv``). Sorted.
         touched: of a file, when it was first read, or last written; None when that is not known.
     """
 

@@ -111,6 +111,21 @@ def test_a_value_that_was_changed_on_its_way_is_its_producer_s_as_that_wrote_it(
     assert "schema" not in entry["facets"]
 
 
+def test_what_the_flow_made_of_outputs_is_a_version_of_its_own_and_says_what_it_was_made_from() -> None:
+    made = FRAME.model_copy(update={"fingerprint": fingerprint("filtered")})
+    held = value_uri(NAMESPACE, "task-run", step_id(1), "argument/frame")
+    sources = (
+        source(known_by=("derivation",)),
+        Source(run_id=step_id(1), uri=held, fingerprint=None, known_by=("mutation",)),
+    )
+    inputs, _ = datasets(step(9, "fit", inputs=(InputRef(name="x", value=made, sources=sources),)))
+    assert [(one["name"], artifact(one)["knownBy"], artifact(one).get("fingerprint")) for one in inputs] == [
+        ("backtest.load_prices/result", ["derivation"], FRAME.fingerprint),
+        ("backtest.make_features/argument/frame", ["mutation"], None),
+        ("backtest.fit/input/x", [], made.fingerprint),
+    ]
+
+
 def test_every_source_of_a_reduced_map_is_an_input() -> None:
     sources = tuple(source(number, part=f"/{number}", fingerprint=fingerprint(str(number))) for number in range(3))
     value = ValueRef(fingerprint=fingerprint("list"), type="list", shape=(3,))

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from lineage_flows.capture import seams
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
+from lineage_flows.capture.adapters.pandas_objects import PandasAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.secret_values import SecretAdapter
 from lineage_flows.capture.adapters.shape import Adapter
@@ -24,6 +25,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     TransferAdapter(),
     RequestsAdapter(),
     HttpxAdapter(),
+    PandasAdapter(),
 )
 """All of them. An adapter module imports nothing of its library."""
 

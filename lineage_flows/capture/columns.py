@@ -1,0 +1,209 @@
+"""Which columns of what a step gives out are columns of what went in, said only where it is certain.
+
+Knows frames and series of pandas and polars, the tokens of their columns, and what was made from which. A column is claimed to be
+another one when their contents are equal and it is also known that the one comes from the other: since they lie in the same memory,
+or since the frame was made from the other frame and from nothing unknown, and nobody could have come by that content otherwise.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from lineage_flows.capture.derivation import UNKNOWN, Mark, components, table
+from lineage_flows.content import Columns
+from lineage_flows.content.walk import ColumnLook, Memory
+from lineage_flows.record_base import ColumnBasis, ColumnEdge, ColumnSource
+
+__all__ = ["InputColumns"]
+
+_MEMORY = "inmemory://"
+_MOST_COLUMNS = 1000
+"""Of a frame with more nothing is said."""
+_HEAD = 256
+_TELLING = 10
+"""Distinct values among the first ``_HEAD`` by which a content is told from one that came about by itself."""
+
+_PLAIN = {
+    ("builtins", "NoneType"),
+    ("builtins", "float"),
+    ("builtins", "int"),
+    ("builtins", "str"),
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
+    ("decimal", "Decimal"),
+    ("pandas", "NaTType"),
+    ("pandas", "Timedelta"),
+    ("pandas", "Timestamp"),
+}
+"""Types whose comparison runs nobody's code."""
+
+_Frame = Any
+
+
+class _Taken:
+    """A frame that went in.
+
+    Attributes:
+        name: the parameter, and the path in it (``frames/0``).
+        frame: the object.
+        mark: by which what is made from it can be told.
+        labels: of its columns; None of one whose label is no text, or not the only one of its kind.
+        looks: at its columns when it went in.
+    """
+
+    __slots__ = ("frame", "labels", "looks", "mark", "name")
+
+    def __init__(self, name: str, frame: _Frame, labels: list[str | None], looks: list[ColumnLook]) -> None:
+        self.name = name
+        self.frame = weakref.ref(frame)
+        self.mark = Mark()
+        self.labels = labels
+        self.looks = looks
+
+    def lies(self) -> list[Memory | None]:
+        """Where its columns lie now; nothing when it is gone."""
+        frame = self.frame()
+        return [] if frame is None else _memory(frame)
+
+
+class InputColumns:
+    """The columns that went into one attempt of a step."""
+
+    def __init__(self) -> None:
+        self._taken: list[_Taken] = []
+        self._by_token: defaultdict[bytes, list[tuple[_Taken, int]]] = defaultdict(list)
+
+    def add(self, parameter: str, value: object, columns: Columns) -> None:
+        """A value goes in for a parameter; what is made from its frames from now on can be told."""
+        for path, frame, labels, looks in _frames(value, columns):
+            taken = _Taken(parameter + path, frame, labels, looks)
+            self._taken.append(taken)
+            table.add(frame, frozenset({taken.mark}))
+            for place, look in enumerate(looks):
+                self._by_token[look.token].append((taken, place))
+
+    def release(self) -> None:
+        """The attempt has ended: what is made from its inputs from now on is not its doing."""
+        for taken in self._taken:
+            frame = taken.frame()
+            if frame is not None:
+                table.discard(frame, frozenset({taken.mark}))
+        self._taken.clear()
+        self._by_token.clear()
+
+    def edges(self, output: object, columns: Columns, *, alone: bool) -> tuple[ColumnEdge, ...]:
+        """What is certain of the columns of a step's output.
+
+        Args:
+            output: what it gives out.
+            columns: in it.
+            alone: whether it got at nothing but its parameters: what it read elsewhere may hold equal columns.
+        """
+        if not self._taken:
+            return ()
+        lies = {taken: memory for taken in self._taken if (memory := taken.lies())}
+        found: list[ColumnEdge] = []
+        for path, frame, labels, looks in _frames(output, columns):
+            marks = table.of(frame)
+            known = marks if alone and UNKNOWN not in marks else frozenset[Mark]()
+            for place, (label, look) in enumerate(zip(labels, looks, strict=True)):
+                equal = self._by_token.get(look.token)
+                if label is None or not equal:
+                    continue
+                same = [(taken, at) for taken, at in equal if _in_one_memory(look, taken, at, lies)]
+                basis: ColumnBasis = "memory"
+                if not same and len(equal) == 1 and equal[0][0].mark in known:
+                    same, basis = equal, "content"
+                if len(same) != 1 or (column := same[0][0].labels[same[0][1]]) is None:
+                    continue
+                if basis == "content" and not _is_telling(frame, place, renamed=column != label):
+                    continue
+                source = ColumnSource(namespace=_MEMORY, name=same[0][0].name, column=column)
+                output_name = f"{path}/{label}" if path else label
+                found.append(ColumnEdge(output=output_name, inputs=(source,), how="identity", known_by=basis))
+        return tuple(found)
+
+
+def _in_one_memory(look: ColumnLook, taken: _Taken, place: int, lies: dict[_Taken, list[Memory | None]]) -> bool:
+    """Whether a column lies where one that went in lay, and still lies: so no address can have been used twice."""
+    now = lies.get(taken, [])
+    return look.memory is not None and place < len(now) and look.memory == taken.looks[place].memory == now[place]
+
+
+def _frames(value: object, columns: Columns) -> Iterator[tuple[str, _Frame, list[str | None], list[ColumnLook]]]:
+    """The frames and series in a value whose columns were looked at: path, object, labels, looks."""
+    if not columns:
+        return
+    for path, frame in components(value, _kinds()):
+        looks = columns.get(id(frame))
+        if looks and len(looks) <= _MOST_COLUMNS:
+            labels = _labels(frame)
+            if len(labels) == len(looks):
+                yield path, frame, labels, looks
+
+
+def _kinds() -> tuple[type, ...]:
+    """Frames and series of the libraries that are loaded."""
+    found: list[type] = []
+    for name in ("pandas", "polars"):
+        module = sys.modules.get(name)
+        found += [kind for kind in map(vars(module).get, ("DataFrame", "Series")) if kind] if module else []
+    return tuple(found)
+
+
+def _is_frame(frame: _Frame) -> bool:
+    return hasattr(frame, "columns")
+
+
+def _is_polars(frame: _Frame) -> bool:
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(frame, (polars.DataFrame, polars.Series))
+
+
+def _labels(frame: _Frame) -> list[str | None]:
+    labels = list(frame.columns) if _is_frame(frame) else [frame.name]
+    texts = [label if type(label) is str and label else None for label in labels]
+    often = Counter(texts)
+    return [label if often[label] == 1 else None for label in texts]
+
+
+def _memory(frame: _Frame) -> list[Memory | None]:
+    """Where the columns of a frame lie."""
+    if _is_polars(frame):
+        from lineage_flows.content.polars_frames import column_memory as polars_memory
+
+        return [polars_memory(column) for column in (frame.iter_columns() if _is_frame(frame) else [frame])]
+    from lineage_flows.content.frames import column_memory
+
+    return [column_memory(column) for _, column in frame.items()] if _is_frame(frame) else [column_memory(frame)]
+
+
+def _is_telling(frame: _Frame, place: int, *, renamed: bool) -> bool:
+    """Whether nobody comes by such a content in another way than by taking it over.
+
+    Constants, flags and numbers in equal steps (of rows, of days) are made anew all the time. Whole numbers and dates come about
+    in many ways too (ranks, calendars), so that those also have to have kept their name.
+    """
+    column = frame.iloc[:_HEAD, place] if _is_frame(frame) else frame.iloc[:_HEAD]
+    head = column.tolist()
+    kinds = {type(value) for value in head}
+    if not {(kind.__module__.partition(".")[0], kind.__name__) for kind in kinds} <= _PLAIN:
+        return False  # to compare objects would run the user's code
+    values = [value for value in head if value is not None and value == value]  # noqa: PLR0124 - not NaN or NaT
+    if len(set(values)) < _TELLING:
+        return False
+    if kinds <= {str, type(None), float} and all(type(value) is str for value in values):
+        return True
+    try:
+        if renamed and not all(type(value) is float for value in values):
+            return False
+        first = values[1] - values[0]
+        return any(abs(b - a - first) > abs(first) * 1e-9 for a, b in itertools.pairwise(values))
+    except (TypeError, ArithmeticError):
+        return False  # of kinds that cannot be subtracted from each other
