@@ -25,6 +25,7 @@ from lineage_flows.record_code import (
     RandomStates,
     SourceTree,
 )
+from lineage_flows.record_gaps import Gap, GapKind, Ledger, Tally
 
 __all__ = [
     "RECORD_FORMAT",
@@ -42,8 +43,11 @@ __all__ = [
     "FlowRecord",
     "Frozen",
     "FunctionRef",
+    "Gap",
+    "GapKind",
     "InputRef",
     "KnownBy",
+    "Ledger",
     "Level",
     "ModuleFile",
     "ObjectFacts",
@@ -59,6 +63,7 @@ __all__ = [
     "StepKind",
     "StepRecord",
     "StepVerdict",
+    "Tally",
     "ValueRef",
     "Verdict",
     "read_run_record",
@@ -216,6 +221,7 @@ class StepRecord(Frozen):
 
     ``index`` is its rank among the steps of the same flow run and task name, in order of submission; -1 until the run record is
     assembled. ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
+    ``ledger`` is of all attempts; None when the function was not called, or nothing was watched.
     """
 
     run_id: str
@@ -244,6 +250,7 @@ class StepRecord(Frozen):
     cached: bool = False
     restored: bool = False
     unrestorable: tuple[str, ...] = ()
+    ledger: Ledger | None = None
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
 
@@ -252,6 +259,7 @@ class FlowRecord(Frozen):
     """One flow run, as far as it is known at the moment of the record (start, or end).
 
     ``random`` is the state when the flow's function was called, ``module_random`` what its module was imported with.
+    ``unrestorable`` and ``ledger`` are of the flow's own code.
     """
 
     run_id: str
@@ -282,6 +290,8 @@ class FlowRecord(Frozen):
     module_random: RandomStates | None = None
     error: ErrorRef | None = None
     replay: ReplayInfo | None = None
+    unrestorable: tuple[str, ...] = ()
+    ledger: Ledger | None = None
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     prefect_version: str = ""

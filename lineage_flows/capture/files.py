@@ -19,10 +19,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lineage_flows.capture import prefect_places, seams, snapshot_gate
+from lineage_flows.capture import prefect_places, snapshot_gate
 from lineage_flows.capture.active import Activation, Active, Carried, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
-from lineage_flows.capture.module_reads import ModuleReads
+from lineage_flows.capture.ledger_log import LedgerLog
 from lineage_flows.capture.objects import ObjectLog
 from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable
 from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, resolution
@@ -36,12 +36,11 @@ __all__ = [
     "FileLog",
     "Touched",
     "activate",
-    "adopt_module_reads",
+    "active",
     "configure",
+    "counts",
     "current",
     "here",
-    "remember_read",
-    "unobserved",
 ]
 
 _MOST_NOTES = 200
@@ -49,7 +48,6 @@ _MOST_NOTES = 200
 
 _active: Active[FileLog] = Active("lineage_flows_files")
 _order = itertools.count(1)
-_module_reads = ModuleReads()
 _NOTHING = Touched()
 _writers = Writers()
 
@@ -114,6 +112,7 @@ class FileLog:
         self._began = time.time_ns()
         self._writer = Writer()
         self._objects: ObjectLog | None = None
+        self.ledger = LedgerLog()
 
     @property
     def objects(self) -> ObjectLog:
@@ -255,8 +254,8 @@ class FileLog:
                 for entry in self._reads.values()
             ]
             datasets = sorted([*read, *written, *objects], key=lambda ref: ref.order)
-            errors = [*self._errors, *(seams.missing() if self._unrestorable else ())]
-            self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(errors))
+            lost = tuple(item for item in self._unrestorable if item not in self.ledger.told)
+            self._touched = Touched(tuple(datasets), lost, tuple(self._errors))
             return self._touched
 
     def _written(self, name: str, write: Write, removed: set[str]) -> DatasetRef | None:
@@ -367,23 +366,17 @@ def current() -> FileLog | None:
     return _active.current()
 
 
+def active() -> Active[FileLog]:
+    """Which logs are open, and whose the executing code may be."""
+    return _active
+
+
+def counts(path: str) -> bool:
+    """Whether a path may be data of a flow."""
+    name = absolute(path)
+    return name is not None and _config.rules.counts(name)
+
+
 def here() -> Carried[FileLog]:
     """Whom the executing code belongs to, for a thread that is started without a context."""
     return _active.here()
-
-
-def remember_read(path: str) -> None:
-    """A file is about to be read while no run is active. Cheap: nothing is hashed, and at most 1,000 files are remembered."""
-    name = absolute(path)
-    if name is not None and not _active.any and _config.rules.counts(name):
-        _module_reads.remember(name, path)
-
-
-def adopt_module_reads(log: FileLog | None) -> None:
-    """Give a root flow run the files that were read before it began, as read ``via`` "import"."""
-    reads = _module_reads.take()
-    if log is None:
-        return
-    with unobserved():
-        for path, seen in reads.items():
-            log.adopt(path, seen)

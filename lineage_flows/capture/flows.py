@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture import before_runs, facts, files, randomness, variables
 from lineage_flows.capture.adoption import catch_up, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
 from lineage_flows.capture.internal import is_internal
+from lineage_flows.capture.ledger_end import settle
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
@@ -154,12 +155,15 @@ class FlowRecorder:
                 keep_written=level == "all",
             ),
             parent=parent,
+            fn=engine.flow.fn,
         )
         flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
         if parent is None:
-            files.adopt_module_reads(flow.files)
+            if not files.active().any:
+                variables.forget_set()
+            before_runs.adopt(flow.files)
             flow.background = gather(self._session, flow.start, flow_run)
         event = self._session.builder.flow_event("START", flow.start, parent_flow=parent.start if parent else None)
         self._session.sink.accept(event, flow.start)
@@ -234,6 +238,9 @@ class FlowRecorder:
                 touched = flow.files.close()
                 flow.datasets.extend(touched.datasets)
                 flow.errors.extend(touched.errors)
+                flow.unrestorable = touched.unrestorable
+                drawn = 0 if flow.draws is None else len(flow.draws.drawn)
+                flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]
@@ -276,6 +283,8 @@ class FlowRecorder:
                 "deployment": (background.deployment if background else None) or flow.start.deployment,
                 "random": self._session.random_states(flow.random, flow.draws, flow.start.level),
                 "error": error,
+                "unrestorable": flow.unrestorable,
+                "ledger": flow.ledger,
                 "capture_errors": tuple(flow.errors),
             }
         )

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture.links import Links
+from lineage_flows.record_gaps import Ledger
 from lineage_flows.records import (
     AttemptRef,
     DatasetRef,
@@ -71,6 +72,9 @@ class LiveFlow:
     caught_up: int = 0
     """See ``events.Sink.completed``."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    fn: Callable[..., Any] | None = None
+    unrestorable: tuple[str, ...] = ()
+    ledger: Ledger | None = None
     generators: dict[str, Callable[[], None]] = field(default_factory=dict)
     """Generator tasks that nobody has read to their end yet: run id -> records what they yielded so far."""
 
@@ -108,6 +112,8 @@ class LiveStep:
     draws: Draws | None = None
     files: FileLog | None = None
     raised: ErrorRef | None = None
+    fn: Callable[..., Any] | None = None
+    ledger: Ledger | None = None
     from_cache: bool = False
     restored: bool = False
     finished: bool = False

@@ -18,6 +18,8 @@ from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.intercept import StepStart, Substitute
+from lineage_flows.capture.ledger_end import settle
+from lineage_flows.capture.ledger_log import merged
 from lineage_flows.capture.live import LiveStep, current_step
 from lineage_flows.capture.yields import UNSEEN, Yields
 from lineage_flows.records import AttemptRef, StepRecord, ValueRef
@@ -267,7 +269,7 @@ class StepRecorder:
             parent_step_id=outer.start.run_id if outer is not None else None,
             level=level,
         )
-        return LiveStep(start=record, flow=flow)
+        return LiveStep(start=record, flow=flow, fn=engine.task.fn)
 
     def _close_attempt(self, step: LiveStep) -> None:
         """Take in what the attempt touched; the first call after the function's end counts."""
@@ -279,6 +281,12 @@ class StepRecorder:
             step.datasets.extend(touched.datasets)
             step.errors.extend(touched.errors)
             step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
+        if not (step.from_cache or step.restored):
+            with self._boundary.guard("recording the ledger of a task", step.errors):
+                restored = bool(step.unrestorable) and self._session.keeps(step.start.level)
+                drawn = 0 if step.draws is None else len(step.draws.drawn)
+                found = settle(log, step.fn, touched.datasets, drawn=drawn, restored=restored)
+                step.ledger = merged(step.ledger, found)
 
     def _attempt_failed(self, step: LiveStep, state: str) -> None:
         if step.attempts and step.attempts[-1].attempt == step.attempt:
@@ -317,6 +325,7 @@ class StepRecorder:
                 "cached": state.name == "Cached" and not step.restored,
                 "restored": step.restored,
                 "unrestorable": tuple(step.unrestorable),
+                "ledger": step.ledger,
                 "capture_errors": tuple(step.errors),
             }
         )

@@ -25,9 +25,18 @@ _MOST_NAMED = 6
 def show(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="Run id or its start, or run name.", show_default=False)],
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="What lineage does not hold of the run, or of the step that RUN names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Show one run: parameters, code, environment, steps, files, metrics, and how to replay it."""
+    if gaps:
+        from lineage_flows.cli.gaps import ledger_document, shown_ledger
+
+        with opened(context) as graph:
+            found = graph.gaps(run)
+        return Answer(ledger_document(found), lambda: shown_ledger(found), as_json)
     with opened(context) as graph:
         summary = graph.run(run)
         record = graph.record(summary.run_id) if summary.record_digest is not None else None

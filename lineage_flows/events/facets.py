@@ -45,6 +45,7 @@ STANDARD: Final[Mapping[str, tuple[str, str]]] = {
 OWN: Final[Mapping[str, tuple[str, str]]] = {
     "lineageFlows_flowRun": ("1-0-0", "LineageFlowsFlowRunRunFacet"),
     "lineageFlows_taskRun": ("1-0-0", "LineageFlowsTaskRunRunFacet"),
+    "lineageFlows_ledger": ("1-0-0", "LineageFlowsLedgerRunFacet"),
     "lineageFlows_artifact": ("1-0-0", "LineageFlowsArtifactDatasetFacet"),
 }
 """This project's facets. Their schemas ship in ``schemas/``; a published version is never changed, only followed by another."""

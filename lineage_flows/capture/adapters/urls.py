@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from lineage_flows.capture.objects import Target
 from lineage_flows.events.text import MASK
 
-__all__ = ["target_of"]
+__all__ = ["is_secret_name", "is_token", "target_of"]
 
 _SECRET_NAME = re.compile(
     r"(?i)token|secret|passw|credential|signature|api[_-]?key|access[_-]?key"
@@ -66,14 +66,20 @@ def _query(query: str) -> str:
         plain = unquote(name)
         if signed and _SIGNING.fullmatch(plain):
             continue
-        if equals and (_SECRET_NAME.search(plain) or _is_token(unquote(value))):
+        if equals and (is_secret_name(plain) or is_token(unquote(value))):
             kept.append(f"{name}={MASK}")
-        elif not equals and _is_token(plain):
+        elif not equals and is_token(plain):
             kept.append(MASK)
         else:
             kept.append(f"{name}{equals}{quote(value, safe='%+,:;/?@!$*()._~-')}")
     return "&".join(kept)
 
 
-def _is_token(value: str) -> bool:
+def is_secret_name(name: str) -> bool:
+    """Whether the name of a parameter says that its value is a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def is_token(value: str) -> bool:
+    """Whether a value looks like a secret: a token, a long hexadecimal number."""
     return bool(_DENSE.fullmatch(value) or _JWT.fullmatch(value) or _HEX.fullmatch(value))
