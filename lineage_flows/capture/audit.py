@@ -16,11 +16,11 @@ import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import before_runs, files, network, processes, strays, variables
+from lineage_flows.capture import before_runs, files, network, processes, strays, unseeded, variables
 from lineage_flows.capture.active import is_unobserved, unobserved
 from lineage_flows.capture.ledger_log import is_covered_connection
 from lineage_flows.capture.paths import CODE_SUFFIXES, printable
-from lineage_flows.capture.stack import Origin, origin
+from lineage_flows.capture.stack import Origin, caller, origin
 
 if TYPE_CHECKING:
     from lineage_flows.capture.files import FileLog
@@ -32,6 +32,12 @@ Handler = Callable[["FileLog", tuple[Any, ...]], None]
 
 _PATH_ONLY = getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
 """Flags of ``os.open`` under which no content is read or written (``O_TMPFILE`` contains ``O_DIRECTORY``)."""
+
+_MACHINE = ("/proc/", "/sys/", "/dev/")
+_NO_FACTS = ("/dev/", "/proc/self/fd/")
+_RANDOM_DEVICES = frozenset({"/dev/random", "/dev/urandom"})
+_OPENERS = frozenset({"codecs", "io", "pathlib"})
+"""Modules that only hand an opening on."""
 
 _installed = False
 _watched: dict[str, Handler] = {}
@@ -96,6 +102,8 @@ def _on_open(log: FileLog, args: tuple[Any, ...]) -> None:
     path, reads, writes = _opened(args)
     if path is None or not (reads or writes) or origin() is Origin.TOOL:
         return
+    if reads and path.startswith(_MACHINE):
+        _on_machine_file(log, path)
     via = "open" if isinstance(args[1], str) else "os.open"
     if reads and writes and _only_adds(args[1], args[2]):
         log.append(path, via)
@@ -104,6 +112,14 @@ def _on_open(log: FileLog, args: tuple[Any, ...]) -> None:
         log.read(path, via)
     if writes:
         log.write(path, via)
+
+
+def _on_machine_file(log: FileLog, path: str) -> None:
+    """What the kernel tells is no data; when the user's own line asks for it, it is a gap."""
+    if path in _RANDOM_DEVICES:
+        log.ledger.gap("entropy", f"reads {path}", unseeded.CONSEQUENCE)
+    elif not path.startswith(_NO_FACTS) and caller(sys._getframe(3), _OPENERS)[0]:
+        log.ledger.gap("file", f"reads {printable(path)}", "the machine's own: not kept, and another elsewhere")
 
 
 def _on_open_outside_runs(args: tuple[Any, ...]) -> None:

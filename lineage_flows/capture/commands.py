@@ -79,7 +79,7 @@ def redacted(words: Sequence[str]) -> str:
     A secret is what an option, a variable or a header says it is by its name, what is a user's password in a URL or before a host,
     what looks like a token, and the source text given to an interpreter, which may hold any.
     """
-    return _cut(" ".join(_said(words)))
+    return _cut(" ".join(" ".join(_said(words)).splitlines()))
 
 
 def _said(words: Sequence[str]) -> list[str]:
@@ -93,7 +93,7 @@ def _said(words: Sequence[str]) -> list[str]:
     for at, word in enumerate(words[:MOST_WORDS]):
         if hidden:
             said.append(MASK)
-            hidden = False
+            hidden = _names_a_secret(word, secret)  # the option before may be a switch that takes no value
             continue
         last = at + 1 == len(words)
         if not last and word in _CODE_OPTIONS and any(_INTERPRETERS.fullmatch(name) for name in programs):
@@ -130,7 +130,7 @@ def _text(text: str) -> str:
         return MASK
     text = _URL.sub(lambda match: _url(match[0]), text)
     text = _USER_AND_PASSWORD.sub(rf"\1:{MASK}@", text)
-    return masked(text).replace("\n", " ").replace("\r", " ")
+    return masked(text)
 
 
 def _url(url: str) -> str:

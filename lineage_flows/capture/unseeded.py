@@ -70,14 +70,13 @@ def install() -> None:
     with _lock:
         if _patched:
             return
-        urandom = _watched(os.urandom, "os", "os.urandom", lambda _args, _kwargs: True)
+        urandom = _watched(os.urandom, "os", "urandom", "os.urandom", lambda _args, _kwargs: True)
         _put(os, "urandom", urandom)
         _put(random, "_urandom", urandom)
-        _put(random, "seed", _watched(random.seed, "random", "random.seed() without a seed", _without_seed))
+        _put(random, "seed", _watched(random.seed, "random", "seed", "random.seed() without a seed", _without_seed))
         seed = random.Random.seed
-        of_class = _watched(
-            seed, "random", "Random.seed() without a seed", lambda args, kw: _without_seed(args[1:], kw)
-        )
+        name = "Random.seed() without a seed"
+        of_class = _watched(seed, "random", "Random.seed", name, lambda args, kw: _without_seed(args[1:], kw))
         _put(random.Random, "seed", of_class)
 
 
@@ -102,7 +101,11 @@ def _without_seed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def _watched(
-    original: Callable[..., Any], module: str, name: str, draws: Callable[[tuple[Any, ...], dict[str, Any]], bool]
+    original: Callable[..., Any],
+    module: str,
+    place: str,
+    name: str,
+    draws: Callable[[tuple[Any, ...], dict[str, Any]], bool],
 ) -> Callable[..., Any]:
     @functools.wraps(original)
     def draw(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the original
@@ -110,7 +113,8 @@ def _watched(
             _drawn(name)
         return original(*args, **kwargs)
 
-    draw.__module__ = module  # the builtin's own is "posix", where pickle would find another function than this
+    # Pickle finds a function by these; the builtin's own module is "posix", where another one lies.
+    draw.__module__, draw.__qualname__ = module, place
     return draw
 
 

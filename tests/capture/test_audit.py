@@ -84,6 +84,13 @@ FLOW = """
         _, writer = await asyncio.open_connection(*server.getsockname())
         writer.close()
 
+    @task
+    async def gathers():
+        # Coroutines of a library, run by tasks of the loop that Prefect runs: no line of the user's is between.
+        opened = asyncio.open_connection(*server.getsockname()), asyncio.to_thread((folder / "e").read_text)
+        (_, writer), _ = await asyncio.gather(*opened)
+        writer.close()
+
     library = task(pd.read_csv, name="library")
 
     @flow
@@ -103,6 +110,7 @@ FLOW = """
         reports()
         connects()
         library(folder / "table.csv")
+        gathers.submit().result()
         below()
 
     main()
@@ -121,7 +129,7 @@ FLOW = """
 @pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
 def test_what_prefect_does_for_itself_is_not_the_flows(tmp_path: Path) -> None:
-    for name in "abcd":
+    for name in "abcde":
         (tmp_path / name).write_text(name)
     (tmp_path / "table.csv").write_text("x\n1\n")
     script = tmp_path / "script.py"
@@ -142,6 +150,7 @@ def test_what_prefect_does_for_itself_is_not_the_flows(tmp_path: Path) -> None:
         "task library": ["read table.csv"],
         "task areads": ["read c"],
         "task aconnects": ["network 127.0.0.1:PORT"],
+        "task gathers": ["network 127.0.0.1:PORT", "read e"],
         "flow main": ["write out"],
         "flow below": ["read d"],
         "flow abelow": [],
