@@ -23,6 +23,7 @@ FLOW = """
     io_adapters.install()
     from prefect import flow, task
     from prefect.artifacts import create_markdown_artifact
+    from prefect.utilities.asyncutils import run_coro_as_sync
     from prefect.variables import Variable
     import prefect.task_engine, prefect.flow_engine
     files.configure()
@@ -103,6 +104,10 @@ FLOW = """
         await areads()
         await aconnects()
 
+    @flow
+    async def deployed():
+        await gathers()
+
     @flow(log_prints=True, persist_result=True)
     def main():
         (folder / "out").write_text("result")
@@ -110,11 +115,11 @@ FLOW = """
         reports()
         connects()
         library(folder / "table.csv")
-        gathers.submit().result()
         below()
 
     main()
     asyncio.run(abelow())
+    run_coro_as_sync(deployed())  # as prefect.engine runs an async flow of a deployment
     print(json.dumps({
         key: sorted(
             [f"{item.direction} {pathlib.Path(item.path).name}" for touched in each for item in touched.datasets]
@@ -154,6 +159,7 @@ def test_what_prefect_does_for_itself_is_not_the_flows(tmp_path: Path) -> None:
         "flow main": ["write out"],
         "flow below": ["read d"],
         "flow abelow": [],
+        "flow deployed": [],
     }
 
 
