@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import sys
 import time
@@ -60,7 +60,7 @@ def helper() -> object:
 
 
 def inner() -> object:
-    return [datetime.datetime.utcnow() for _ in range(2)]
+    return [dt.datetime.utcnow() for _ in range(2)]
 
 
 def decorated(fn: Any) -> Any:
@@ -89,7 +89,7 @@ def late() -> object:
 
 def reads_nothing() -> object:
     now = today = 1
-    return now, today, time.sleep, moment.fromisoformat, datetime.timedelta, pd.Timestamp("2024-01-01"), trap
+    return now, today, time.sleep, moment.fromisoformat, dt.timedelta, pd.Timestamp("2024-01-01"), trap
 
 
 def test_code_that_reads_no_clock_has_none() -> None:
@@ -99,8 +99,8 @@ def test_code_that_reads_no_clock_has_none() -> None:
 @pytest.mark.parametrize(
     ("function", "clocks"),
     [
-        (lambda: datetime.datetime.now(), ["datetime.now"]),
-        (lambda: moment.now(datetime.UTC), ["datetime.now"]),
+        (lambda: dt.datetime.now(), ["datetime.now"]),
+        (lambda: moment.now(dt.UTC), ["datetime.now"]),
         (lambda: date.today(), ["date.today"]),
         (lambda: pd.Timestamp.now(), ["Timestamp.now"]),
         (lambda: pd.Timestamp.today().date(), ["Timestamp.today"]),
@@ -117,7 +117,7 @@ def test_code_that_reads_no_clock_has_none() -> None:
         (report.__init__, ["datetime.now"]),
         (functools.partial(helper), ["datetime.utcnow"]),
         (lambda: report.day, ["datetime.now", "date.today", "time.time"]),
-        (lambda: [x for x in (lambda: [time.time()])()], ["time.time"]),
+        (lambda: [number + time.time() for number in range(2)], ["time.time"]),
     ],
 )
 def test_what_reads_the_clock_is_named(function: Any, clocks: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Results that Prefect persists and reads back are its own, wherever its storage lies; what hooks and blocks of the user do is not."""
+"""Results that Prefect persists and reads back are its own, wherever its storage lies; what the user's hooks do is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger of real flow runs: in the record, in valid events, on the graph, by the command line; and a replay that minds it not."""
+"""The ledger of real flow runs: in the record, in valid events, on the graph, by the command line; and a replay beside it."""
 
 from __future__ import annotations
 
