@@ -76,12 +76,12 @@ _lock = threading.Lock()
 def code_facts(fn: Callable[..., Any]) -> CodeFacts:
     """What the code of a task or flow says; looked at once, best after its first call, when what it imports is loaded."""
     target = underlying(fn)
-    if not _is(target, types.FunctionType | type):
-        return _NOTHING
-    key = getattr(target, "__code__", target)
+    key = target.__code__ if type(target) is types.FunctionType else target  # nearly always the first
     known = _known.get(id(key))
     if known is not None and known[0]() is key:
         return known[1]
+    if not _is(target, types.FunctionType | type):
+        return _NOTHING
     found = _look(_functions_of(target) if _is(target, type) else (target,))
     with _lock:
         _known[id(key)] = (weakref.ref(key, functools.partial(_forget, id(key))), found)

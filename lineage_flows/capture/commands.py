@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lineage_flows.capture.adapters.urls import is_secret_name, is_token, target_of
 from lineage_flows.capture.paths import printable
@@ -21,10 +21,15 @@ __all__ = ["program_of", "redacted", "words_of"]
 
 MOST_WORDS = 24
 MOST_CHARACTERS = 240
+_MOST_READ = 2000
 
-_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
-_INTERPRETERS = re.compile(r"(?:python|perl|ruby|node|php|R|Rscript|julia)[0-9.]*")
-_CODE_OPTIONS = frozenset({"-c", "-e", "-E", "-r", "--eval", "--command", "--execute"})
+_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*w?")
+_INTERPRETERS = re.compile(r"(?:perl|ruby|node|deno|php|R|Rscript|julia|lua|osascript)[0-9.]*")
+_CODE = re.compile(r"-[A-Za-z]{0,4}[eEpr]|--(?:eval|print|execute|command)")
+_PYTHON_CODE = re.compile(r"-[A-Za-z]{0,4}c")
+_OPERATORS = frozenset({"|", "||", "&&", ";", "&", ")", "|&"})
+_TELLERS = frozenset({"echo", "printf"})
+"""What they say may be a password for the next program."""
 _PASSWORD_IN_ONE = {"7z", "mariadb", "mariadb-dump", "mysql", "mysqladmin", "mysqldump", "mysqlimport", "sshpass"}
 """Programs that take a password as ``-pPASSWORD``."""
 _SHORT = {
@@ -43,6 +48,7 @@ _SHORT = {
 }
 """Program -> options whose value is a secret though their name does not say so."""
 
+_BLANKS = frozenset(" \t\r\n")
 _HEADER = re.compile(
     r"(?is)\s*(?:[\w-]*authorization|(?:set-)?cookie|[\w-]*(?:key|token|secret|auth)[\w-]*)\s*:(?!//).*"
 )
@@ -52,20 +58,24 @@ _ASSIGNMENT = re.compile(r"(--?)?([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 
 
 def words_of(command: object) -> list[str]:
-    """The words of a command as ``subprocess`` and ``os`` take it: a text, bytes, a path, or a sequence of them.
+    """The first words of a command as ``subprocess`` and ``os`` take it: a text, bytes, a path, or a sequence of them.
 
     A text that is no list is for a shell: it is taken apart as a shell would; where its quotes do not match, only its first word is
-    given.
+    given. Of what is longer than anybody reads, the beginning is looked at.
     """
     if isinstance(command, str | bytes | os.PathLike):
-        text = os.fsdecode(command)
+        text = os.fsdecode(command)[:_MOST_READ]
         try:
             return shlex.split(text)
         except ValueError:
             return text.split()[:1]
-    if isinstance(command, Iterable):
-        return [os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in command]
+    if isinstance(command, list | tuple):
+        return [_word_of(word)[:_MOST_READ] for word in command[: MOST_WORDS + 1]]
     return []
+
+
+def _word_of(word: object) -> str:
+    return os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word)
 
 
 def program_of(words: Sequence[str]) -> str:
@@ -82,27 +92,42 @@ def redacted(words: Sequence[str]) -> str:
     return _cut(" ".join(" ".join(_said(words)).splitlines()))
 
 
-def _said(words: Sequence[str]) -> list[str]:
-    """The words as they may be told. Of a shell's words any may be a program: after ``env``, ``sudo`` or a pipe."""
+def _said(words: Sequence[str], *, of_text: bool = False) -> list[str]:
+    """The words as they may be told. Any of them may be a program: after ``env``, ``sudo`` or a pipe.
+
+    Args:
+        words: of a command.
+        of_text: they stand inside one word, which may be a command too.
+    """
     programs = {os.path.basename(word) for word in words}
     secret = {option for program in programs for option in _SHORT.get(program, ())}
     if programs & _PASSWORD_IN_ONE:
         secret.add("-p")
     said: list[str] = []
-    hidden = False
+    hidden = telling = False
     for at, word in enumerate(words[:MOST_WORDS]):
-        if hidden:
+        telling = telling and word not in _OPERATORS
+        if telling or hidden:
             said.append(MASK)
-            hidden = _names_a_secret(word, secret)  # the option before may be a switch that takes no value
+            # The option before may be a switch that takes no value.
+            hidden = _names_a_secret(word, secret) and not telling
             continue
-        last = at + 1 == len(words)
-        if not last and word in _CODE_OPTIONS and any(_INTERPRETERS.fullmatch(name) for name in programs):
+        if word.startswith("<<"):
+            return [*said, word[:3] if word.startswith("<<<") else "<<", MASK]
+        if at + 1 < len(words) and _gives_code(word, programs):
             return [*said, word, MASK]
-        if not last and word == "-c" and programs & _SHELLS:
-            return [*said, word, f"'{' '.join(_said(words_of(words[at + 1])))}'"]
         hidden = _names_a_secret(word, secret)
-        said.append(program_of([word]) if at == 0 and "=" not in word else _word(word, secret))
+        telling = os.path.basename(word) in _TELLERS and "|" in words
+        first = at == 0 and not of_text and not _ASSIGNMENT.fullmatch(word)
+        said.append(program_of([word]) if first else _word(word, secret))
     return [*said, "…"] if len(words) > MOST_WORDS else said
+
+
+def _gives_code(word: str, programs: set[str]) -> bool:
+    """Whether the next word is source text for an interpreter, which may hold anything."""
+    if _PYTHON_CODE.fullmatch(word) and any(_PYTHON.fullmatch(name) for name in programs):
+        return True
+    return bool(_CODE.fullmatch(word)) and any(_INTERPRETERS.fullmatch(name) for name in programs)
 
 
 def _names_a_secret(word: str, secret: set[str]) -> bool:
@@ -128,6 +153,8 @@ def _word(word: str, secret: set[str]) -> str:
 def _text(text: str) -> str:
     if is_token(text):
         return MASK
+    if not _BLANKS.isdisjoint(text):  # a command for a shell, for ssh, for su; its words are shorter than it is
+        return f"'{' '.join(_said(words_of(text), of_text=True))}'"
     text = _URL.sub(lambda match: _url(match[0]), text)
     text = _USER_AND_PASSWORD.sub(rf"\1:{MASK}@", text)
     return masked(text)

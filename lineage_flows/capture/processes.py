@@ -199,10 +199,12 @@ def _learned(process: object, code: object) -> None:
 
 
 def _exit_status(original: Callable[..., Any]) -> Callable[..., Any]:
+    learned = _learned  # finalisers come here when this module's names may be gone already
+
     @functools.wraps(original)
     def _handle_exitstatus(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the original
         answer = original(self, *args, **kwargs)
-        _learned(self, self.returncode)
+        learned(self, self.returncode)
         return answer
 
     return _handle_exitstatus
@@ -223,10 +225,13 @@ def _process_started(original: Callable[..., Any]) -> Callable[..., Any]:
         log = files.current()
         if log is None or getattr(_thread, "starting", False) or origin() is Origin.TOOL:
             return original(self)
-        with unobserved():
-            started = _Started(f"a process of multiprocessing that runs {_target(self)}")
-            log.ledger.gap_at_end("process", "", started.told)
-            _ended[self] = started
+        try:
+            with unobserved():
+                started = _Started(f"a process of multiprocessing that runs {_target(self)}")
+                log.ledger.gap_at_end("process", "", started.told)
+                _ended[self] = started
+        except Exception as error:  # noqa: BLE001 - the process is started all the same; a subclass may be anything
+            log.failed("recording a process of multiprocessing", error)
         _thread.starting = True
         try:
             return original(self)

@@ -20,8 +20,10 @@ SECRET = "hunter2"
         (["aws", "s3", "cp", "s3://b/k", "."], "aws s3 cp s3://b/k ."),
         (b"true \xff", r"true \xff"),
         ("ls -l | wc -l", "ls -l | wc -l"),
+        (["python", "-m", "tool", "-c", "x.toml"], "python -m tool -c ***"),
+        (["sh", "-c", "exit 3"], "sh -c 'exit 3'"),
         ("it's broken", "it's"),
-        ([b"cat", "a b"], "cat a b"),
+        ([b"cat", "a b"], "cat 'a b'"),
         ("", ""),
         ([], ""),
         (None, ""),
@@ -54,6 +56,13 @@ def test_a_command_is_told(command: object, told: str) -> None:
         (["sh", "-c", f"mysql --password={SECRET} < x"], "sh -c 'mysql --password=*** < x'"),
         (["python3.11", "-c", f"login('{SECRET}')"], "python3.11 -c ***"),
         (["node", "-e", SECRET], "node -e ***"),
+        (["perl", "-pe", f"s/x/{SECRET}/"], "perl -pe ***"),
+        (["bash", "-lc", f"mysql -p{SECRET} -e 'select 1'"], "bash -lc 'mysql -p*** -e 'select 1''"),
+        (["ssh", "h", f"mysql --password {SECRET}"], "ssh h 'mysql --password ***'"),
+        (f"echo {SECRET} | docker login --password-stdin", "echo *** | docker login --password-stdin"),
+        (f"docker login <<< {SECRET}", "docker login <<< ***"),
+        (["sh", "-c", f"printf %s {SECRET} | gpg --batch"], "sh -c 'printf *** *** | gpg --batch'"),
+        (["su", f"--command=psql postgres://me:{SECRET}@db/x"], "su --command='psql postgres://db/x'"),
         (["x", "eyJhbGciOiJIUzI1NiJ9.e30.abc"], "x ***"),
         (["x", "ghp_abcdEFGH1234ijklMNOP5678qrst"], "x ***"),
     ],
@@ -86,6 +95,11 @@ def test_any_command_is_told_in_one_line(command: object) -> None:
     assert len(said) <= MOST_CHARACTERS
     assert len(said.splitlines()) <= 1
     said.encode()
+
+
+def test_a_command_of_megabytes_is_read_no_further_than_it_is_told() -> None:
+    for command in ("a " * 5_000_000, ["x" * 10_000_000] * 3, ["x"] * 1_000_000, "'\"" * 1_000_000, "a\\ " * 1_000_000):
+        assert 0 < len(redacted(words_of(command))) <= MOST_CHARACTERS
 
 
 def test_the_program_is_named_without_its_folder() -> None:
