@@ -72,7 +72,7 @@ def said(gap: Gap) -> str:
 
 
 def _of_flow(flow: FlowRecord) -> RunGaps:
-    why = "" if flow.ledger is not None else "recorded without a ledger"
+    why = "" if flow.ledger is not None else "no ledger was recorded"
     return _whole(flow, flow.flow_name, why, AGAIN)
 
 
@@ -105,7 +105,7 @@ def _why(step: StepRecord) -> str:
         return "not called: Prefect had its result cached"
     if step.restored:
         return "not called: the replay put its result in place"
-    return "not called" if step.state == "NotReady" else "recorded without a ledger"
+    return "not called" if step.state == "NotReady" else "no ledger was recorded"
 
 
 def _unrestorable(item: str, replay: str) -> Gap:

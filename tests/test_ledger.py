@@ -17,7 +17,7 @@ CONNECTION = Gap(
 
 def only(one: StepRecord) -> RunGaps:
     flow, found = gaps_of(RunRecord(flow=backtest_flow(), steps=(one,)))
-    assert (flow.is_step, flow.watched, flow.why) == (False, False, "recorded without a ledger")
+    assert (flow.is_step, flow.watched, flow.why) == (False, False, "no ledger was recorded")
     return found
 
 
@@ -67,7 +67,7 @@ def test_where_nothing_is_kept_a_replay_does_it_again() -> None:
         ({"cached": True}, "not called: Prefect had its result cached"),
         ({"restored": True}, "not called: the replay put its result in place"),
         ({"state": "NotReady"}, "not called"),
-        ({}, "recorded without a ledger"),
+        ({}, "no ledger was recorded"),
         ({"ledger": Ledger()}, ""),
     ],
 )

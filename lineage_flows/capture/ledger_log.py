@@ -5,6 +5,7 @@ Knows kinds and texts; the observers tell it. Must not know Prefect, nor where t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -54,7 +55,8 @@ def covered_connections(by: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _covering.reset(token)
+        with contextlib.suppress(ValueError):  # a coroutine was closed from another context; there, nothing was set
+            _covering.reset(token)
 
 
 def is_covered_connection() -> bool:

@@ -281,7 +281,8 @@ class StepRecorder:
             step.datasets.extend(touched.datasets)
             step.errors.extend(touched.errors)
             step.unrestorable.extend(item for item in touched.unrestorable if item not in step.unrestorable)
-        if not (step.from_cache or step.restored):
+        was_called = step.draws is not None or step.yields is not None
+        if was_called and not (step.from_cache or step.restored):
             with self._boundary.guard("recording the ledger of a task", step.errors):
                 restored = bool(step.unrestorable) and self._session.keeps(step.start.level)
                 drawn = 0 if step.draws is None else len(step.draws.drawn)

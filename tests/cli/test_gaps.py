@@ -59,7 +59,7 @@ def test_a_run_that_was_not_watched_does_not_say_that_nothing_was_missed(call, h
     keep_run(home, backtest_record())
     words = " ".join(call("show", "brave-otter", "--gaps").out.split())
     assert "Nothing was missed" not in words
-    assert "Not watched: flow backtest (recorded without a ledger)" in words
+    assert "Not watched: flow backtest (no ledger was recorded)" in words
 
 
 def test_the_document_is_whole_and_typed(call, home) -> None:

@@ -77,6 +77,15 @@ def yields():
     yield 1
     yield 2
 
+@task
+def fails():
+    datetime.datetime.now()
+    raise ValueError("no")
+
+@task
+def never(given):
+    return datetime.datetime.now()
+
 @flow
 def below():
     subprocess.run(["true", "below"])
@@ -93,6 +102,7 @@ def main():
     cached(1)
     cached(1)
     below()
+    never(fails.submit(), return_state=True)
     return sum(yields())
 
 if __name__ == "__main__":
@@ -163,6 +173,8 @@ def test_a_step_that_does_nothing_has_an_empty_ledger_and_a_cached_one_none(ran:
     for step in ran.steps("plain"):
         assert step.ledger is not None
         assert (step.ledger.gaps, step.ledger.tallies) == ((), ())
+    assert len(told(ran, "fails")) == 1
+    assert (ran.step("never").state, ran.step("never").ledger) == ("NotReady", None)
     first, again = ran.steps("cached")
     assert [len(step.ledger.gaps) if step.ledger else None for step in (first, again)] == [1, None]
 
@@ -186,8 +198,20 @@ def test_the_events_are_valid_and_carry_it_at_the_end(ran: Ran) -> None:
         for event in found
         if "lineageFlows_ledger" in event["run"]["facets"]
     }
-    assert {event["eventType"] for event in found if "lineageFlows_ledger" in event["run"]["facets"]} == {"COMPLETE"}
-    assert set(facets) == {"main", "main.asks", "main.draws", "main.dated", "main.gathers", "main.cached", "below"}
+    assert {event["eventType"] for event in found if "lineageFlows_ledger" in event["run"]["facets"]} == {
+        "COMPLETE",
+        "FAIL",
+    }
+    assert set(facets) == {
+        "main",
+        "main.fails",
+        "main.asks",
+        "main.draws",
+        "main.dated",
+        "main.gathers",
+        "main.cached",
+        "below",
+    }
     asks = facets["main.asks"]
     assert asks["tallies"] == [
         {"kind": "connection", "observed": 1, "covered": 0},
