@@ -13,10 +13,10 @@ from lineage_flows.recording import record_input, record_output
 from lineage_flows.runtime import prepare as _prepare
 
 if TYPE_CHECKING:
-    from lineage_flows.api import Lineage
+    from lineage_flows.api import Lineage, RunGaps
     from lineage_flows.settings import Settings
 
-__all__ = ["LineageError", "__version__", "lineage", "record_input", "record_output"]
+__all__ = ["LineageError", "__version__", "gaps", "lineage", "record_input", "record_output"]
 
 __version__ = "0.1.0"
 
@@ -35,3 +35,17 @@ def lineage(settings: Settings | None = None) -> Lineage:
     from lineage_flows.api import lineage as open_lineage
 
     return open_lineage(settings)
+
+
+def gaps(run: str, settings: Settings | None = None) -> tuple[RunGaps, ...]:
+    """The completeness ledger of a run: what was observed of each step against what its lineage covers, and every gap by name.
+
+    Args:
+        run: a run id or the start of one, or a run name; of a step's id, that step's ledger alone.
+        settings: see ``lineage``.
+
+    Raises:
+        LineageError: the reference means nothing or more than one thing, or the run has no record that can be read.
+    """
+    with lineage(settings) as found:
+        return found.gaps(run)

@@ -16,6 +16,7 @@ from lineage_flows.graph.model import Entity
 from lineage_flows.graph.query import Path as LineagePath
 from lineage_flows.graph.query import Walk, WalkEdge, WalkNode
 from lineage_flows.graph.runs import RunKind, RunSummary, run_summary
+from lineage_flows.ledger import RunGaps, gaps_of
 from lineage_flows.records import RunRecord, read_run_record
 from lineage_flows.settings import Settings, load_settings
 
@@ -30,6 +31,7 @@ __all__ = [
     "Lineage",
     "LineagePath",
     "RunDifference",
+    "RunGaps",
     "RunKind",
     "RunRecord",
     "RunSummary",
@@ -125,6 +127,25 @@ class Lineage:
         if summary.record_digest is None:
             raise _no_record(summary)
         return read_run_record(self.read(summary.record_digest))
+
+    def gaps(self, reference: str) -> tuple[RunGaps, ...]:
+        """The completeness ledger: of a flow run that of its own code, of its subflows and of every step; of a step its own.
+
+        Args:
+            reference: a flow run, or a step.
+
+        Raises:
+            LineageError: see ``record``.
+        """
+        from lineage_flows.graph.model import Action
+        from lineage_flows.graph.reference import resolve_one
+
+        found = resolve_one(self._keeper, reference)
+        flow_run = found.properties.get("flowRunId") if isinstance(found, Action) else None
+        if not isinstance(found, Action) or flow_run is None:
+            return gaps_of(self.record(reference))
+        root = found.properties.get("rootRunId", flow_run)
+        return tuple(item for item in gaps_of(self.record(root)) if item.run_id == found.source_id)
 
     def read(self, digest: str) -> bytes:
         """The bytes of a blob (``sha256:<hex>``), verified.

@@ -5,7 +5,6 @@ Knows pydantic only; see ``records`` for the records themselves.
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -18,18 +17,7 @@ __all__ = [
     "ColumnSource",
     "Frozen",
     "ObjectFacts",
-    "is_secret_name",
 ]
-
-_SECRET_NAME = re.compile(
-    r"(?i)secret|passw|credential|(?:api|access|private|account)[_-]?key|(?:^|[_-])(?:pwd|auth)$|token$"
-)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether the name of a property says that its value is a secret; ``token_pattern`` and ``max_tokens`` do not."""
-    return bool(_SECRET_NAME.search(name))
-
 
 ColumnHow = Literal[
     "identity", "transformation", "aggregation", "filter", "join", "group_by", "sort", "window", "conditional"

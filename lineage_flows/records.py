@@ -26,6 +26,7 @@ from lineage_flows.record_code import (
     RandomStates,
     SourceTree,
 )
+from lineage_flows.record_gaps import Gap, GapKind, Ledger, Tally
 from lineage_flows.redacted_documents import document as without_secrets
 
 __all__ = [
@@ -46,9 +47,12 @@ __all__ = [
     "FlowRecord",
     "Frozen",
     "FunctionRef",
+    "Gap",
+    "GapKind",
     "InputRef",
     "JobAbout",
     "KnownBy",
+    "Ledger",
     "Level",
     "ModuleFile",
     "ObjectFacts",
@@ -66,6 +70,7 @@ __all__ = [
     "StepKind",
     "StepRecord",
     "StepVerdict",
+    "Tally",
     "ValueRef",
     "Verdict",
     "read_run_record",
@@ -249,6 +254,7 @@ class StepRecord(Frozen):
 
     ``index`` is its rank among the steps of the same flow run and task name, in order of submission; -1 until the run record is
     assembled. ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
+    ``ledger`` is of all attempts; None when the function was not called, or nothing was watched.
     """
 
     run_id: str
@@ -277,6 +283,7 @@ class StepRecord(Frozen):
     cached: bool = False
     restored: bool = False
     unrestorable: tuple[str, ...] = ()
+    ledger: Ledger | None = None
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     about: JobAbout | None = None
@@ -288,6 +295,7 @@ class FlowRecord(Frozen):
     """One flow run, as far as it is known at the moment of the record (start, or end).
 
     ``random`` is the state when the flow's function was called, ``module_random`` what its module was imported with.
+    ``unrestorable`` and ``ledger`` are of the flow's own code.
     """
 
     run_id: str
@@ -318,6 +326,8 @@ class FlowRecord(Frozen):
     module_random: RandomStates | None = None
     error: ErrorRef | None = None
     replay: ReplayInfo | None = None
+    unrestorable: tuple[str, ...] = ()
+    ledger: Ledger | None = None
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     prefect_version: str = ""

@@ -76,9 +76,13 @@ class Runtime:
             engine,
             files,
             io_adapters,
+            persistence,
+            processes,
             randomness,
             selection,
             state_hooks,
+            unseeded,
+            variables,
         )
         from lineage_flows.capture.disk_cache import disk_cache
         from lineage_flows.capture.flows import FlowRecorder
@@ -96,6 +100,11 @@ class Runtime:
         io_adapters.install()
         adapters.install()
         randomness.install()
+        processes.install()
+        unseeded.install()
+        variables.configure(self.settings.variables)
+        variables.install()
+        persistence.install()
         flows, steps = FlowRecorder(self.session), StepRecorder(self.session)
         try:
             engine.install(flows, steps)
@@ -237,9 +246,10 @@ def stop() -> None:
         runtime, _active = _active, None
         if runtime is None:
             return
-        from lineage_flows.capture import engine
+        from lineage_flows.capture import engine, persistence
 
         engine.uninstall()
+        persistence.uninstall()
         _stop_observing()
         atexit.unregister(runtime.leave)
         runtime.leave()
@@ -271,22 +281,28 @@ def decline() -> None:
 
 def _prefect_imported(_module: ModuleType) -> None:
     if not _declined:
-        from lineage_flows.capture import adapters, audit, io_adapters, randomness
+        from lineage_flows.capture import adapters, audit, io_adapters, processes, randomness, unseeded, variables
 
         audit.install()
         io_adapters.install()
         adapters.install()
         randomness.install()
+        processes.install()
+        unseeded.install()
+        variables.install()
 
 
 def _stop_observing() -> None:
     if "lineage_flows.capture.audit" in sys.modules:
-        from lineage_flows.capture import adapters, audit, io_adapters, randomness
+        from lineage_flows.capture import adapters, audit, io_adapters, processes, randomness, unseeded, variables
 
         audit.pause()
         io_adapters.uninstall()
         adapters.uninstall()
         randomness.uninstall()
+        processes.uninstall()
+        unseeded.uninstall()
+        variables.uninstall()
 
 
 def _engine_imported(module: ModuleType) -> None:

@@ -150,6 +150,19 @@ class Active(Generic[Item]):
         frame = frame.nearest_open()
         return None if frame is None else frame.item
 
+    def outermost(self) -> tuple[Item, ...]:
+        """The items that are active and lie in no other."""
+        with self._lock:
+            return tuple(dict.fromkeys(frame.outermost_open().item for frame in self._open))
+
+    @property
+    def shares(self) -> bool:
+        """Whether the executing code has no context, and ``current`` is what several items have in common."""
+        if self._here.get() is not None or len(self._open) < 3:
+            return False
+        with self._lock:
+            return sum(not any(other.parent is frame for other in self._open) for frame in self._open) > 1
+
     def here(self) -> Carried[Item]:
         """Whom the executing code belongs to by its context, to be entered in another thread."""
         return Carried(self._here, self._here.get(), _silent.get())

@@ -5,22 +5,22 @@ watched call fail: this one never raises, and does next to nothing while nothing
 """
 
 # Paths are strings here: they may hold any bytes, and a Path for every open of the process costs too much.
-# ruff: noqa: PTH110, PTH115, PTH117, PTH118, PTH119, PTH202
+# ruff: noqa: PTH110, PTH115, PTH117, PTH118, PTH202
 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import threading
 import urllib.parse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import files, network
+from lineage_flows.capture import before_runs, files, network, processes, strays, unseeded, variables
 from lineage_flows.capture.active import is_unobserved, unobserved
+from lineage_flows.capture.ledger_log import is_covered_connection
 from lineage_flows.capture.paths import CODE_SUFFIXES, printable
-from lineage_flows.capture.stack import Origin, origin
+from lineage_flows.capture.stack import Origin, caller, origin
 
 if TYPE_CHECKING:
     from lineage_flows.capture.files import FileLog
@@ -30,32 +30,14 @@ __all__ = ["install", "pause", "resume"]
 Handler = Callable[["FileLog", tuple[Any, ...]], None]
 """Tells a log of one audited call; ``args`` are the event's, as the interpreter's documentation lists them."""
 
-HARMLESS_PROGRAMS = frozenset(
-    {
-        "cc",
-        "clang",
-        "fc-list",
-        "fc-match",
-        "gcc",
-        "getconf",
-        "hostname",
-        "ld",
-        "ldconfig",
-        "locale",
-        "lscpu",
-        "nproc",
-        "nvidia-smi",
-        "objdump",
-        "sysctl",
-        "system_profiler",
-        "uname",
-        "xdg-mime",
-    }
-)
-"""Programs that libraries start to learn about the machine (ctypes, joblib, matplotlib, platform): they read no data."""
-
 _PATH_ONLY = getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0)
 """Flags of ``os.open`` under which no content is read or written (``O_TMPFILE`` contains ``O_DIRECTORY``)."""
+
+_MACHINE = ("/proc/", "/sys/", "/dev/")
+_NO_FACTS = ("/dev/", "/proc/self/fd/")
+_RANDOM_DEVICES = frozenset({"/dev/random", "/dev/urandom"})
+_OPENERS = frozenset({"codecs", "io", "pathlib"})
+"""Modules that only hand an opening on."""
 
 _installed = False
 _watched: dict[str, Handler] = {}
@@ -97,8 +79,15 @@ def _hook(event: str, args: tuple[Any, ...], _watched: dict[str, Handler] = _wat
         if log is not None:
             with unobserved():
                 handler(log, args)
+                if files.active().shares:
+                    strays.shared(log, event)
+        elif files.active().any:
+            strays.lost(event, args)
         elif event == "open":
             _on_open_outside_runs(args)
+        elif event in OUTSIDE_RUNS and origin() is Origin.FLOW:
+            with unobserved():
+                handler(before_runs.log(), args)
     except Exception as error:  # noqa: BLE001 - an audit hook that raises makes the user's own call fail
         if log is not None:
             log.failed(f"recording {event}", error)
@@ -113,6 +102,8 @@ def _on_open(log: FileLog, args: tuple[Any, ...]) -> None:
     path, reads, writes = _opened(args)
     if path is None or not (reads or writes) or origin() is Origin.TOOL:
         return
+    if reads and path.startswith(_MACHINE):
+        _on_machine_file(log, path)
     via = "open" if isinstance(args[1], str) else "os.open"
     if reads and writes and _only_adds(args[1], args[2]):
         log.append(path, via)
@@ -123,10 +114,18 @@ def _on_open(log: FileLog, args: tuple[Any, ...]) -> None:
         log.write(path, via)
 
 
+def _on_machine_file(log: FileLog, path: str) -> None:
+    """What the kernel tells is no data; when the user's own line asks for it, it is a gap."""
+    if path in _RANDOM_DEVICES:
+        log.ledger.gap("entropy", f"reads {path}", unseeded.CONSEQUENCE)
+    elif not path.startswith(_NO_FACTS) and caller(sys._getframe(3), _OPENERS)[0]:
+        log.ledger.gap("file", f"reads {printable(path)}", "the machine's own: not kept, and another elsewhere")
+
+
 def _on_open_outside_runs(args: tuple[Any, ...]) -> None:
     path, reads, _ = _opened(args)
     if path is not None and reads and origin() is Origin.FLOW:
-        files.remember_read(path)
+        before_runs.remember_read(path)
 
 
 def _opened(args: tuple[Any, ...]) -> tuple[str | None, bool, bool]:
@@ -231,32 +230,6 @@ def _on_sqlite(log: FileLog, args: tuple[Any, ...]) -> None:
 # ----------------------------------------------------------------------------------------------- programs and networks
 
 
-def _on_popen(log: FileLog, args: tuple[Any, ...]) -> None:
-    executable, arguments = args[0], args[1]
-    if executable is None:
-        executable = arguments if isinstance(arguments, str | bytes | os.PathLike) else arguments[0]
-    _started(log, os.fsdecode(executable))
-
-
-def _on_spawn(log: FileLog, args: tuple[Any, ...]) -> None:
-    _started(log, os.fsdecode(args[0]))
-
-
-def _on_shell(log: FileLog, args: tuple[Any, ...]) -> None:
-    try:
-        words = shlex.split(os.fsdecode(args[0]))
-    except ValueError:  # quotes that do not match
-        words = []
-    _started(log, words[0] if words else "sh")
-
-
-def _started(log: FileLog, program: str) -> None:
-    """Arguments are not named: they may hold secrets."""
-    name = os.path.basename(program)
-    if name not in HARMLESS_PROGRAMS and origin() is not Origin.TOOL:
-        log.cannot_restore(f"program {printable(name)}")
-
-
 def _on_getaddrinfo(_log: FileLog, args: tuple[Any, ...]) -> None:
     network.resolving(args[0], args[1])
 
@@ -266,22 +239,37 @@ def _on_connect(log: FileLog, args: tuple[Any, ...]) -> None:
     if peer is None:
         return
     made_for = origin()
-    if made_for is Origin.FLOW or (made_for is Origin.UNKNOWN and not network.is_prefect(args[1])):
+    if made_for is Origin.TOOL or (made_for is Origin.UNKNOWN and network.is_prefect(args[1])):
+        return
+    if is_covered_connection():
+        log.ledger.observed("connection", covered=True)
+    elif log.ledger.connected(peer.removeprefix("network "), peer, *network.names(args[1])):
         log.cannot_restore(peer)
+
+
+def _on_putenv(_log: FileLog, args: tuple[Any, ...]) -> None:
+    variables.was_set(args[0])
 
 
 HANDLERS: dict[str, Handler] = {
     "open": _on_open,
     "os.link": _on_link,
-    "os.posix_spawn": _on_spawn,
+    "os.exec": processes.on_spawn,
+    "os.fork": processes.on_fork,
+    "os.forkpty": processes.on_fork,
+    "os.posix_spawn": processes.on_spawn,
+    "os.putenv": _on_putenv,
     "os.remove": _on_remove,
     "os.rename": _on_rename,
-    "os.system": _on_shell,
+    "os.system": processes.on_shell,
     "os.truncate": _on_truncate,
     "shutil.rmtree": _on_remove,
     "socket.connect": _on_connect,
     "socket.getaddrinfo": _on_getaddrinfo,
     "sqlite3.connect": _on_sqlite,
-    "subprocess.Popen": _on_popen,
+    "subprocess.Popen": processes.on_popen,
 }
 """Audit event -> what is done with it. The table of events: https://docs.python.org/3/library/audit_events.html"""
+
+OUTSIDE_RUNS = frozenset({"os.posix_spawn", "os.system", "socket.connect", "socket.getaddrinfo", "subprocess.Popen"})
+"""Events that count before any run too, when the user's own code is on the stack: its module is being imported."""

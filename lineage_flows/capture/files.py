@@ -15,21 +15,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lineage_flows.capture import prefect_places, seams, snapshot_gate
+from lineage_flows.capture import snapshot_gate
 from lineage_flows.capture.active import Activation, Active, Carried, unobserved
 from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
-from lineage_flows.capture.module_reads import ModuleReads
+from lineage_flows.capture.file_rules import configure, shared
+from lineage_flows.capture.ledger_log import LedgerLog
 from lineage_flows.capture.objects import ObjectLog
-from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable, to_uri
+from lineage_flows.capture.paths import absolute, below_any, is_secret_file, printable, to_uri
 from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, made_unseen
 from lineage_flows.capture.touches import order as _order
 
 if TYPE_CHECKING:
-    from lineage_flows.capture.disk_cache import DiskCache
     from lineage_flows.capture.left_out import LeftOut
     from lineage_flows.content import Store
     from lineage_flows.records import DatasetRef
@@ -38,44 +37,19 @@ __all__ = [
     "FileLog",
     "Touched",
     "activate",
-    "adopt_module_reads",
+    "active",
     "configure",
+    "counts",
     "current",
     "here",
-    "remember_read",
-    "unobserved",
 ]
 
 _MOST_NOTES = 200
 """Entries of ``unrestorable`` and ``errors`` of one run; the rest would only repeat them."""
 
 _active: Active[FileLog] = Active("lineage_flows_files")
-_module_reads = ModuleReads()
 _NOTHING = Touched()
 _writers = Writers()
-
-
-@dataclass(slots=True)
-class _Config:
-    """What all logs of a process share."""
-
-    rules: PathRules = field(default_factory=PathRules)
-    cache: DiskCache | None = None
-
-
-_config = _Config()
-
-
-def configure(*, ignored: Iterable[str] = (), observed: Iterable[str] = (), cache: DiskCache | None = None) -> None:
-    """Say once in a process what does not count as data, beside Prefect's own folders.
-
-    Args:
-        ignored: folders: the lineage home.
-        observed: folders that count even inside an ignored one: a replay's workspace.
-        cache: where hashes of unchanged files are remembered from run to run.
-    """
-    _config.rules = PathRules([*ignored, *prefect_places.folders()], observed)
-    _config.cache = cache
 
 
 class FileLog:
@@ -118,6 +92,7 @@ class FileLog:
         self._began = time.time_ns()
         self._writer = Writer()
         self._objects: ObjectLog | None = None
+        self.ledger = LedgerLog()
 
     @property
     def objects(self) -> ObjectLog:
@@ -289,8 +264,8 @@ class FileLog:
                 for entry in self._reads.values()
             ]
             datasets = sorted([*read, *written, *objects], key=lambda ref: ref.order)
-            errors = [*self._errors, *(seams.missing() if self._unrestorable else ())]
-            self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(errors))
+            lost = tuple(item for item in self._unrestorable if item not in self.ledger.told)
+            self._touched = Touched(tuple(datasets), lost, tuple(self._errors))
             return self._touched
 
     def _written(self, name: str, write: Write, removed: set[str]) -> DatasetRef | None:
@@ -306,7 +281,7 @@ class FileLog:
             return None
         store = self._store if self._keep_written else None
         try:
-            content = take(name, status, store=store, size_cap=self._size_cap, cache=_config.cache)
+            content = take(name, status, store=store, size_cap=self._size_cap, cache=shared.cache)
         except OSError as error:
             content = Content(None, None, problem=f"not fingerprinted: {error}")
         return dataset(write, name, content, last_written(write, status.st_mtime_ns), self._original_path)
@@ -327,7 +302,7 @@ class FileLog:
             return None
         if not declared and self._covered and below_any(name, self._covered):
             return None
-        if not declared and not _config.rules.counts(name):
+        if not declared and not shared.rules.counts(name):
             if name in {"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}:
                 self.cannot_restore("standard input")
             return None
@@ -348,7 +323,7 @@ class FileLog:
                     last[1].via.append(via)
                 return
             order, moment = next(_order), time.time_ns()
-        content = take(path, status, store=self._store, size_cap=self._size_cap, cache=_config.cache)
+        content = take(path, status, store=self._store, size_cap=self._size_cap, cache=shared.cache)
         self._add(seen, Read(order, moment, name, content, [via]))
 
     def _add(self, seen: Signature, read: Read) -> None:
@@ -386,23 +361,17 @@ def current() -> FileLog | None:
     return _active.current()
 
 
+def active() -> Active[FileLog]:
+    """Which logs are open, and whose the executing code may be."""
+    return _active
+
+
+def counts(path: str) -> bool:
+    """Whether a path may be data of a flow."""
+    name = absolute(path)
+    return name is not None and shared.rules.counts(name)
+
+
 def here() -> Carried[FileLog]:
     """Whom the executing code belongs to, for a thread that is started without a context."""
     return _active.here()
-
-
-def remember_read(path: str) -> None:
-    """A file is about to be read while no run is active. Cheap: nothing is hashed, and at most 1,000 files are remembered."""
-    name = absolute(path)
-    if name is not None and not _active.any and _config.rules.counts(name):
-        _module_reads.remember(name, path)
-
-
-def adopt_module_reads(log: FileLog | None) -> None:
-    """Give a root flow run the files that were read before it began, as read ``via`` "import"."""
-    reads = _module_reads.take()
-    if log is None:
-        return
-    with unobserved():
-        for path, seen in reads.items():
-            log.adopt(path, seen)

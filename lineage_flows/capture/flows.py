@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import about, facts, files, randomness
+from lineage_flows.capture import about, before_runs, facts, files, randomness, variables
 from lineage_flows.capture.adoption import catch_up, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
 from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.internal import is_internal
+from lineage_flows.capture.ledger_end import settle
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
@@ -166,16 +167,19 @@ class FlowRecorder:
                 left_out=left_out,
             ),
             parent=parent,
+            fn=engine.flow.fn,
             left_out=left_out,
         )
         flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
         engine.__dict__["_lineage_flow"] = flow
         self._session.enter(flow)
         if parent is None:
+            if not files.active().any:
+                variables.forget_set()
             for item in start.parameters:  # of a subflow they are what the flow around it gave, and known as that
                 uri = self._session.result_uri("flow-run", start.run_id, f"parameter/{item.name}")
                 links.derivation.gave_out(engine.parameters[item.name], start.run_id, uri, item.value)
-            files.adopt_module_reads(flow.files)
+            before_runs.adopt(flow.files)
             flow.background = gather(self._session, flow.start, flow_run)
         source = function_source(engine.flow.fn) if decision.source_code else None
         event = self._session.builder.flow_event(
@@ -269,6 +273,9 @@ class FlowRecorder:
                     touched.datasets if flow.left_out is None else flow.left_out.kept(touched.datasets)
                 )
                 flow.errors.extend(touched.errors)
+                flow.unrestorable = touched.unrestorable
+                drawn = 0 if flow.draws is None else len(flow.draws.drawn)
+                flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]
@@ -313,6 +320,8 @@ class FlowRecorder:
                 "deployment": (background.deployment if background else None) or flow.start.deployment,
                 "random": self._session.random_states(flow.random, flow.draws, flow.start.level),
                 "error": error,
+                "unrestorable": flow.unrestorable,
+                "ledger": flow.ledger,
                 "capture_errors": tuple(flow.errors),
                 "policy": flow.left_out.ref() if flow.left_out else None,
             }

@@ -25,7 +25,7 @@ from lineage_flows.records import BlobRef, FunctionRef
 if TYPE_CHECKING:
     from lineage_flows.content import Store
 
-__all__ = ["function_ref", "function_source"]
+__all__ = ["function_ref", "function_source", "underlying"]
 
 SOURCE_FORMAT = "text"
 """Format of a blob that holds a function's source, UTF-8."""
@@ -61,7 +61,7 @@ def function_ref(fn: Callable[..., Any], store: Store | None) -> FunctionRef:
     Raises:
         LineageError: the store cannot be written.
     """
-    target = _function_of(fn)
+    target = underlying(fn)
     key = getattr(target, "__code__", target)
     name = getattr(target, "__qualname__", None) or type(target).__qualname__
     module = getattr(target, "__module__", None) or ""
@@ -80,13 +80,13 @@ def function_ref(fn: Callable[..., Any], store: Store | None) -> FunctionRef:
 
 def function_source(fn: Callable[..., Any]) -> str | None:
     """The source of a function, dedented, as ``function_ref`` hashes it; None when there is none."""
-    target = _function_of(fn)
+    target = underlying(fn)
     with unobserved():
         return _source_of(target, getattr(target, "__code__", target)).text
 
 
-def _function_of(fn: Any) -> Any:  # noqa: ANN401 - anything that can be called
-    """The function, builtin or class behind what is called."""
+def underlying(fn: Any) -> Any:  # noqa: ANN401 - anything that can be called
+    """The function, builtin or class behind what is called: of a partial, a method, a wrapper, a callable object."""
     if type(fn) is types.FunctionType and "__wrapped__" not in fn.__dict__:
         return fn  # nearly always
     for _ in range(_MOST_UNWRAPPED):

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture.columns import InputColumns
 from lineage_flows.capture.links import Links
+from lineage_flows.content import Columns
+from lineage_flows.record_gaps import Ledger
 from lineage_flows.records import (
     AttemptRef,
     DatasetRef,
@@ -74,6 +76,9 @@ class LiveFlow:
     caught_up: int = 0
     """See ``events.Sink.completed``."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    fn: Callable[..., Any] | None = None
+    unrestorable: tuple[str, ...] = ()
+    ledger: Ledger | None = None
     generators: dict[str, Callable[[], None]] = field(default_factory=dict)
     """Generator tasks that nobody has read to their end yet: run id -> records what they yielded so far."""
 
@@ -113,9 +118,18 @@ class LiveStep:
     draws: Draws | None = None
     files: FileLog | None = None
     raised: ErrorRef | None = None
+    fn: Callable[..., Any] | None = None
+    ledger: Ledger | None = None
     from_cache: bool = False
     restored: bool = False
     finished: bool = False
+
+    def with_columns(self, value: object, ref: ValueRef, looks: Columns) -> ValueRef:
+        """What the step gave out, with what is certain of its columns; what went in is let go."""
+        reads = self.unrestorable or any(item.direction == "read" for item in self.datasets)
+        edges = self.columns.edges(value, looks, alone=not reads)
+        self.columns.release()
+        return ref.model_copy(update={"column_lineage": edges}) if edges else ref
 
     @property
     def tells_source(self) -> bool:

@@ -14,7 +14,7 @@ import time
 from lineage_flows.capture.active import unobserved
 from lineage_flows.capture.prefect_places import endpoints
 
-__all__ = ["is_prefect", "peer", "resolving"]
+__all__ = ["is_prefect", "names", "peer", "resolving"]
 
 _QUIET_SOCKETS = ("/dev/log", "/run/systemd/", "/var/run/syslog", "/var/run/nscd/", "/run/nscd/", "/tmp/.X11-unix/")  # noqa: S108 - a socket's name
 """Local daemons that are told things and asked for nothing."""
@@ -43,6 +43,17 @@ def peer(connection: socket.socket, address: object) -> str | None:
     host, port = address[0], address[1]
     name, asked = getattr(_last, "name", (host, port))
     return f"network {name if str(asked) == str(port) else host}:{port}"
+
+
+def names(address: object) -> tuple[str, ...]:
+    """The ``host:port`` by which an adapter may know an address: as it was asked for in this thread, and as it is."""
+    if not isinstance(address, tuple) or len(address) < 2:
+        return ()
+    host, port = address[0], address[1]
+    name, asked = getattr(_last, "name", (host, port))
+    return (
+        tuple(dict.fromkeys((f"{name}:{port}", f"{host}:{port}"))) if str(asked) == str(port) else (f"{host}:{port}",)
+    )
 
 
 def is_prefect(address: object) -> bool:

@@ -6,22 +6,42 @@ Knows names only. A library whose seam is missing is left as it is; the runs tha
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
-__all__ = ["SeamMissingError", "disable", "forget", "missing"]
+__all__ = ["SeamMissingError", "Unwatched", "disable", "forget", "missing"]
 
 _log = logging.getLogger("lineage_flows.capture")
-_disabled: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """An adapter that could not be put in place, why, and the packages through which users would reach what it sees."""
+
+    adapter: str
+    why: str
+    packages: tuple[str, ...] = ()
+
+
+_disabled: dict[str, Unwatched] = {}
+_DEPENDENTS = {"aiobotocore": ("s3fs",), "botocore": ("boto3",), "s3transfer": ("boto3",)}
+"""Libraries that users call and that call this one."""
 
 
 class SeamMissingError(Exception):
     """The library has no such function, or one that is called in another way: it must not be wrapped."""
 
 
-def disable(adapter: str, why: str) -> None:
-    """What an adapter would have seen is not seen in this process. Logged once."""
+def disable(adapter: str, why: str, library: str = "") -> None:
+    """What an adapter would have seen is not seen in this process. Logged once.
+
+    Args:
+        adapter: its name.
+        why: what is missing.
+        library: the package that users import, as far as one is meant.
+    """
     if adapter not in _disabled:
         _log.warning("lineage: %s is not watched: %s", adapter, why)
-    _disabled[adapter] = why
+    _disabled[adapter] = Unwatched(adapter, why, (library, *_DEPENDENTS.get(library, ())) if library else ())
 
 
 def forget(adapter: str) -> None:
@@ -29,6 +49,6 @@ def forget(adapter: str) -> None:
     _disabled.pop(adapter, None)
 
 
-def missing() -> tuple[str, ...]:
-    """What a run that reached beyond this machine must say of its record."""
-    return tuple(f"{adapter} was not watched: {why}" for adapter, why in sorted(_disabled.items()))
+def missing() -> tuple[Unwatched, ...]:
+    """What is not watched in this process though the library is loaded: part of the ledger of every run."""
+    return tuple(_disabled[adapter] for adapter in sorted(_disabled)) if _disabled else ()

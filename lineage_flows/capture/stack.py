@@ -8,9 +8,9 @@ from __future__ import annotations
 import enum
 import sys
 import sysconfig
-from types import FrameType
+from types import CodeType, FrameType
 
-__all__ = ["Origin", "origin"]
+__all__ = ["Origin", "caller", "is_users", "origin"]
 
 
 class Origin(enum.Enum):
@@ -79,35 +79,59 @@ _library_folders = tuple(
 )
 
 
-def origin(*, across_loops: bool = True) -> Origin:
+def origin() -> Origin:
     """Who the present call is made for, looking from the innermost frame outwards; frames of this package do not count.
 
-    Args:
-        across_loops: look beyond an event loop too, at who runs it: whoever is met there is not the one who made the call.
+    Behind an event loop nobody is looked for: whoever runs the loop (Prefect, mostly) is not the one who made the call.
     """
     frame: FrameType | None = sys._getframe(1)
-    crossed_loop = False
     for _ in range(_MOST_FRAMES):
         if frame is None:
             break
         code = frame.f_code
-        kind = _kinds.get(code.co_filename)
-        if kind is None:
-            kind = _classify(code.co_filename, frame.f_globals.get("__name__"))
-            if not code.co_filename.startswith("<"):  # those names are shared by unrelated code
-                _kinds[code.co_filename] = kind
+        kind = _kind(frame)
         if kind is _Kind.FLOW:
-            return Origin.UNKNOWN if crossed_loop else Origin.FLOW
+            return Origin.FLOW
         if kind is _Kind.TOOL:
-            return Origin.FLOW if code.co_name in CALLERS and not crossed_loop else Origin.TOOL
-        if code.co_name == "<module>" and not crossed_loop:
+            return Origin.FLOW if code.co_name in CALLERS else Origin.TOOL
+        if code.co_name == "<module>":
             return Origin.TOOL  # a library reads its own files while it is imported
         if kind is _Kind.LOOP and code.co_name in _LOOP_FUNCTIONS:
-            if not across_loops:
-                break
-            crossed_loop = True
+            break
         frame = frame.f_back
     return Origin.UNKNOWN
+
+
+def caller(frame: FrameType | None, through: frozenset[str]) -> tuple[bool, str]:
+    """Whose line a call stands in: whether it is the user's own, and the top-level package of it.
+
+    Args:
+        frame: the innermost frame that is looked at.
+        through: names of modules that only hand the call on; their frames are passed over.
+    """
+    for _ in range(_MOST_FRAMES):
+        if frame is None:
+            break
+        name = frame.f_globals.get("__name__")
+        if not isinstance(name, str) or name not in through:
+            return _kind(frame) is _Kind.FLOW, name.partition(".")[0] if isinstance(name, str) else ""
+        frame = frame.f_back
+    return False, ""
+
+
+def is_users(code: CodeType, module: object) -> bool:
+    """Whether code is the user's: no library's, no tool's, not the interpreter's."""
+    return _classify(code.co_filename, module) is _Kind.FLOW
+
+
+def _kind(frame: FrameType) -> _Kind:
+    filename = frame.f_code.co_filename
+    kind = _kinds.get(filename)
+    if kind is None:
+        kind = _classify(filename, frame.f_globals.get("__name__"))
+        if not filename.startswith("<"):  # those names are shared by unrelated code
+            _kinds[filename] = kind
+    return kind
 
 
 def _classify(filename: str, module: object) -> _Kind:

@@ -20,12 +20,14 @@ from lineage_flows.capture.disk_cache import DiskCache, disk_cache
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.intercept import StepStart, Substitute
+from lineage_flows.capture.ledger_end import settle
+from lineage_flows.capture.ledger_log import merged
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.live import LiveStep, current_step
 from lineage_flows.capture.values import LEFT_OUT
 from lineage_flows.capture.yields import UNSEEN, Yields
 from lineage_flows.content import Columns
-from lineage_flows.records import AttemptRef, ColumnEdge, StepRecord, ValueRef
+from lineage_flows.records import AttemptRef, StepRecord, ValueRef
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -126,21 +128,13 @@ class StepRecorder:
             if level == "all" or (self._session.keeps(level) and needed):
                 size_cap = step.left_out.decision.size_cap if step.left_out else None
                 ref = self._session.values.keep(value, ref, size_cap=size_cap)
-            ref = self._with_columns(step, value, ref, looks)
+            with self._boundary.guard("telling where columns come from", step.errors):
+                ref = step.with_columns(value, ref, looks)
             step.output = self._session.values.pictured(value, ref) if self._session.keeps(level) else ref
             uri = self._session.result_uri("task-run", step.start.run_id)
             step.flow.root.links.produced(step.start.run_id, uri, ref)
             step.flow.root.links.derivation.gave_out(value, step.start.run_id, uri, ref)
             self._materialized(engine, step)
-
-    def _with_columns(self, step: LiveStep, value: object, ref: ValueRef, looks: Columns) -> ValueRef:
-        """What a step gave out, with what is certain of its columns."""
-        edges: tuple[ColumnEdge, ...] = ()
-        with self._boundary.guard("telling where columns come from", step.errors):
-            reads = step.unrestorable or any(item.direction == "read" for item in step.datasets)
-            edges = step.columns.edges(value, looks, alone=not reads)
-            step.columns.release()
-        return ref.model_copy(update={"column_lineage": edges}) if edges else ref
 
     @property
     def _assets(self) -> DiskCache | None:
@@ -316,7 +310,9 @@ class StepRecorder:
             about=about.task_about(engine.task, tags, decision.owners),
             url=about.task_run_url(str(task_run.id)),
         )
-        return LiveStep(start=record, flow=flow, left_out=LeftOut(decision) if decision.why else None)
+        return LiveStep(
+            start=record, flow=flow, fn=engine.task.fn, left_out=LeftOut(decision) if decision.why else None
+        )
 
     def _close_attempt(self, step: LiveStep) -> None:
         """Take in what the attempt touched; the first call after the function's end counts."""
@@ -331,6 +327,13 @@ class StepRecorder:
             step.unrestorable.extend(
                 item for item in (*touched.unrestorable, *left_out) if item not in step.unrestorable
             )
+        was_called = step.draws is not None or step.yields is not None
+        if was_called and not (step.from_cache or step.restored):
+            with self._boundary.guard("recording the ledger of a task", step.errors):
+                restored = bool(step.unrestorable) and self._session.keeps(step.start.level)
+                drawn = 0 if step.draws is None else len(step.draws.drawn)
+                found = settle(log, step.fn, touched.datasets, drawn=drawn, restored=restored)
+                step.ledger = merged(step.ledger, found)
 
     def _attempt_failed(self, step: LiveStep, state: str) -> None:
         if step.attempts and step.attempts[-1].attempt == step.attempt:
@@ -371,6 +374,7 @@ class StepRecorder:
                 "cached": state.name == "Cached" and not step.restored,
                 "restored": step.restored,
                 "unrestorable": tuple(step.unrestorable),
+                "ledger": step.ledger,
                 "capture_errors": tuple(step.errors),
                 "policy": step.left_out.ref() if step.left_out else None,
             }

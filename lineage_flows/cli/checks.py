@@ -111,10 +111,16 @@ def _where_enabled() -> str:
 
 
 def _engine(_: Settings) -> Finding:
-    from lineage_flows.capture.engine import check_seams
+    from lineage_flows.capture.engine import check_seams, check_yields
 
     problems = check_seams()
     version = metadata.version("prefect")
+    if not problems and (unseen := check_yields()) is not None:
+        return (
+            "warning",
+            f"Prefect {version} is supported, but what generator tasks yield is not recorded: {unseen}",
+            "install a Prefect that lineage-flows supports, or return what such tasks yield as one value",
+        )
     if not problems:
         return "ok", f"Prefect {version} is supported", ""
     return (

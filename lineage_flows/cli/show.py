@@ -27,11 +27,20 @@ def show(
     run: Annotated[
         str, typer.Argument(help="Run id or its start, or run name; or a dataset's URI or ARN.", show_default=False)
     ],
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="What lineage does not hold of the run, or of the step that RUN names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Show one run: parameters, code, environment, steps, files, metrics, and how to replay it; or one dataset."""
     from lineage_flows.cli.columns import shown_artifact
 
+    if gaps:
+        from lineage_flows.cli.gaps import ledger_document, shown_ledger
+
+        with opened(context) as graph:
+            found = graph.gaps(run)
+        return Answer(ledger_document(found), lambda: shown_ledger(found), as_json)
     with opened(context) as graph:
         if (artifact := shown_artifact(graph, run)) is not None:
             return Answer(artifact.document, artifact.shown, as_json)

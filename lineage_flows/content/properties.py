@@ -21,7 +21,7 @@ from pydantic import JsonValue
 from lineage_flows.content.containers import is_number
 from lineage_flows.content.guard import attempt
 from lineage_flows.content.naming import comes_from, is_secret, shown_name
-from lineage_flows.record_base import is_secret_name
+from lineage_flows.redaction import is_secret_name
 
 __all__ = ["MASK", "plain", "plain_mapping"]
 

@@ -18,7 +18,7 @@ from lineage_flows.events.datasets import Datasets
 from lineage_flows.events.event import Event, EventKind
 from lineage_flows.events.facets import CORE, Facet, Facets
 from lineage_flows.events.jobs import Jobs, job_name
-from lineage_flows.events.runs import flow_run, task_run
+from lineage_flows.events.runs import flow_run, ledger, task_run
 from lineage_flows.events.text import encode, now, utc
 from lineage_flows.records import BlobRef, Environment, FlowRecord, StepRecord
 from lineage_flows.redacted_documents import document
@@ -143,6 +143,7 @@ class EventBuilder:
         facets: Facet = {
             "processing_engine": self._facets.engine(prefect_version, self._version),
             "tags": self._facets.tags(record.tags),
+            "lineageFlows_ledger": ledger(self._facets, record),
         }
         # A consumer keeps the last facet of a name and nothing takes it back, so an error of an attempt that is followed by
         # another is in our own facet only.

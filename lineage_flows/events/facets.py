@@ -57,6 +57,7 @@ OWN: Final[Mapping[str, tuple[str, str]]] = {
     "lineageFlows_job": ("1-0-0", "LineageFlowsJobJobFacet"),
     "lineageFlows_origin": ("1-0-0", "LineageFlowsOriginRunFacet"),
     "lineageFlows_policy": ("1-0-0", "LineageFlowsPolicyRunFacet"),
+    "lineageFlows_ledger": ("1-0-0", "LineageFlowsLedgerRunFacet"),
     "lineageFlows_artifact": ("1-0-0", "LineageFlowsArtifactDatasetFacet"),
 }
 """This project's facets. Their schemas ship in ``schemas/``; a published version is never changed, only followed by another."""

@@ -1,4 +1,4 @@
-"""This project's two run facets: what Prefect knows of a flow run or task run that OpenLineage has no word for.
+"""This project's run facets: what Prefect knows of a flow run or task run that OpenLineage has no word for.
 
 Knows the records; must not know datasets. The JSON schemas beside this module, in ``schemas/``, say the same.
 """
@@ -23,7 +23,10 @@ from lineage_flows.records import (
     StepRecord,
 )
 
-__all__ = ["flow_run", "task_run"]
+__all__ = ["flow_run", "ledger", "task_run"]
+
+MOST_GAPS = 100
+"""Gaps that one event names; the run record names all."""
 
 
 def flow_run(
@@ -76,6 +79,22 @@ def task_run(facets: Facets, kind: EventKind, record: StepRecord) -> Facet:
         unrestorable=list(record.unrestorable),
         captureErrors=len(record.capture_errors),
         tags=list(record.tags),
+    )
+
+
+def ledger(facets: Facets, record: StepRecord | FlowRecord) -> Facet | None:
+    """The facet ``lineageFlows_ledger``; None where nothing was observed, or the run has not ended."""
+    found = record.ledger
+    if found is None or not (found.tallies or found.gaps):
+        return None
+    return facets.make(
+        "lineageFlows_ledger",
+        tallies=[_present(kind=item.kind, observed=item.observed, covered=item.covered) for item in found.tallies],
+        gaps=[
+            _present(kind=gap.kind, what=gap.what, consequence=gap.consequence, count=gap.count)
+            for gap in found.gaps[:MOST_GAPS]
+        ],
+        leftOut=found.left_out + sum(gap.count for gap in found.gaps[MOST_GAPS:]),
     )
 
 

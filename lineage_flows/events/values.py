@@ -11,8 +11,8 @@ import orjson
 from pydantic import JsonValue
 
 from lineage_flows.events.text import MASK, clip, finite, masked
-from lineage_flows.record_base import is_secret_name
 from lineage_flows.records import ValueRef
+from lineage_flows.redaction import is_secret_name
 
 __all__ = ["identity", "is_data", "is_none", "is_trivial", "parameter_text", "preview", "rows", "shown"]
 

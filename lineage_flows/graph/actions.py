@@ -39,6 +39,7 @@ __all__ = ["Projected", "project_run"]
 
 FLOW_FACET = "lineageFlows_flowRun"
 TASK_FACET = "lineageFlows_taskRun"
+LEDGER_FACET = "lineageFlows_ledger"
 
 STATUS: dict[str, ActionStatus] = {
     "START": "InProgress",
@@ -176,7 +177,13 @@ class _Run:
 
     def common(self, facet: Facet, properties: dict[str, Reader]) -> _Facts:
         """Properties that are said by the facet as they are, and the state."""
-        return read_properties(facet, properties) | read_about(self.event) | self.state(facet)
+        return read_properties(facet, properties) | read_about(self.event) | self.state(facet) | self.gaps()
+
+    def gaps(self) -> _Facts:
+        """What the run did that its lineage does not hold, in words; as much as fits, the whole stands in the run record."""
+        ledger = self.event.run_facet(LEDGER_FACET)
+        said = [f"{gap.text('what')}: {gap.text('consequence')}" for gap in ledger.objects("gaps")] if ledger else []
+        return {f"{PROPERTY}gaps": fit_json(said)} if said else {}
 
     def state(self, facet: Facet | None) -> _Facts:
         """How the run stands. What one attempt said of end and error, the start of another takes back."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lineage_flows.ledger import gaps_of
 from lineage_flows.ui.escape import code, prose, table
 from lineage_flows.ui.mermaid import flowchart
 from lineage_flows.ui.summary import (
@@ -60,6 +61,7 @@ def render_run(record: RunRecord, *, command: str) -> str:
         _outputs(record),
         _facts(record),
         _capture_errors(record),
+        _gaps(record),
         _command(command),
     ]
     outcome = record.flow.replay.outcome if record.flow.replay else None
@@ -172,6 +174,16 @@ def _capture_errors(record: RunRecord) -> str:
     if len(errors) > _SHOWN_ERRORS:
         lines.append(f"- and {len(errors) - _SHOWN_ERRORS} more")
     return f"### ⚠ {count(len(errors), 'capture error')}: this lineage is not whole\n\n" + "\n".join(lines)
+
+
+def _gaps(record: RunRecord) -> str:
+    found = [(item.name, gap) for item in gaps_of(record) for gap in item.gaps]
+    if not found:
+        return ""
+    where = list(dict.fromkeys(prose(name) for name, _ in found))
+    # Many runs have the same small gaps each day: one line says that there are some, the command says which.
+    command = code(f"lineage-flows show {record.flow.run_id} --gaps", 100)
+    return f"{count(len(found), 'gap')} in the lineage, of {listing(where, limit=3)}. See them with {command}."
 
 
 def _command(command: str) -> str:

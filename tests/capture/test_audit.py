@@ -23,6 +23,7 @@ FLOW = """
     io_adapters.install()
     from prefect import flow, task
     from prefect.artifacts import create_markdown_artifact
+    from prefect.utilities.asyncutils import run_coro_as_sync
     from prefect.variables import Variable
     import prefect.task_engine, prefect.flow_engine
     files.configure()
@@ -84,6 +85,13 @@ FLOW = """
         _, writer = await asyncio.open_connection(*server.getsockname())
         writer.close()
 
+    @task
+    async def gathers():
+        # Coroutines of a library, run by tasks of the loop that Prefect runs: no line of the user's is between.
+        opened = asyncio.open_connection(*server.getsockname()), asyncio.to_thread((folder / "e").read_text)
+        (_, writer), _ = await asyncio.gather(*opened)
+        writer.close()
+
     library = task(pd.read_csv, name="library")
 
     @flow
@@ -96,6 +104,10 @@ FLOW = """
         await areads()
         await aconnects()
 
+    @flow
+    async def deployed():
+        await gathers()
+
     @flow(log_prints=True, persist_result=True)
     def main():
         (folder / "out").write_text("result")
@@ -107,6 +119,7 @@ FLOW = """
 
     main()
     asyncio.run(abelow())
+    run_coro_as_sync(deployed())  # as prefect.engine runs an async flow of a deployment
     print(json.dumps({
         key: sorted(
             [f"{item.direction} {pathlib.Path(item.path).name}" for touched in each for item in touched.datasets]
@@ -121,7 +134,7 @@ FLOW = """
 @pytest.mark.server
 @pytest.mark.usefixtures("prefect_server")
 def test_what_prefect_does_for_itself_is_not_the_flows(tmp_path: Path) -> None:
-    for name in "abcd":
+    for name in "abcde":
         (tmp_path / name).write_text(name)
     (tmp_path / "table.csv").write_text("x\n1\n")
     script = tmp_path / "script.py"
@@ -142,9 +155,11 @@ def test_what_prefect_does_for_itself_is_not_the_flows(tmp_path: Path) -> None:
         "task library": ["read table.csv"],
         "task areads": ["read c"],
         "task aconnects": ["network 127.0.0.1:PORT"],
+        "task gathers": ["network 127.0.0.1:PORT", "read e"],
         "flow main": ["write out"],
         "flow below": ["read d"],
         "flow abelow": [],
+        "flow deployed": [],
     }
 
 

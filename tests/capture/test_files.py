@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.capture import audit, facts, file_content, files
+from lineage_flows.capture import audit, before_runs, facts, file_content, files
 from lineage_flows.capture.disk_cache import DiskCache
 from lineage_flows.capture.file_content import restore_content
 from lineage_flows.capture.files import FileLog, Touched
@@ -447,10 +447,10 @@ def test_a_time_stamp_of_another_file_or_of_the_future_is_not_believed(tmp_path:
 
 def test_a_file_read_at_import_is_touched_when_the_flow_begins(tmp_path: Path, store: DictStore) -> None:
     (tmp_path / "config").write_text("x")
-    files.remember_read(str(tmp_path / "config"))
+    before_runs.remember_read(str(tmp_path / "config"))
     log = FileLog(store, size_cap=CAP)
     begin = facts.now()
-    files.adopt_module_reads(log)
+    before_runs.adopt(log)
     (dataset,) = log.close().datasets
     assert dataset.via == ("import",)
     assert begin <= (dataset.touched or "") <= facts.now()
@@ -913,7 +913,7 @@ def test_reads_before_any_run_are_given_to_the_flow(tmp_path: Path, store: DictS
         textwrap.dedent(
             """
             import json, pathlib, sys
-            from lineage_flows.capture import audit, files
+            from lineage_flows.capture import audit, before_runs, files
             audit.install()
             folder = pathlib.Path(sys.argv[1])
             for name in ("stays", "changes", "goes", "again"):
@@ -924,7 +924,7 @@ def test_reads_before_any_run_are_given_to_the_flow(tmp_path: Path, store: DictS
             (folder / "goes").unlink()
             def flow():
                 log = files.FileLog(None, size_cap=1000)
-                files.adopt_module_reads(log)
+                before_runs.adopt(log)
                 found = log.close().datasets
                 return sorted((pathlib.Path(item.path).name, item.fingerprint is not None, item.via[0]) for item in found)
             first = flow()

@@ -300,13 +300,16 @@ def test_a_version_without_the_seam_is_left_alone_and_the_record_says_so(s3: Any
     adapter = S3Adapter()
     with pytest.raises(seams.SeamMissingError, match="takes"):
         adapter.install(unknown)
-    seams.disable(adapter.name, "botocore 99 has no BaseClient._make_api_call")
+    seams.disable(adapter.name, "botocore 99 has no BaseClient._make_api_call", "botocore")
     answers: list[bytes] = []
     fresh = boto3.client("s3", endpoint_url=s3.meta.endpoint_url)
     found = touched(lambda: answers.append(fresh.get_object(Bucket="desk", Key="in/prices.csv")["Body"].read()))
     assert answers == [b"a,b\n1,2\n"]
     assert found.datasets == ()
-    assert found.errors == ("S3 through botocore was not watched: botocore 99 has no BaseClient._make_api_call",)
+    assert found.errors == ()
+    assert [item for item in seams.missing() if item.adapter == adapter.name] == [
+        seams.Unwatched(adapter.name, "botocore 99 has no BaseClient._make_api_call", ("botocore", "boto3"))
+    ]
     seams.forget(adapter.name)
 
 

@@ -165,3 +165,13 @@ def test_a_check_that_itself_fails_is_a_finding(home, monkeypatch) -> None:
     found = {check.name: check for check in checks.examine(load_settings())}
     assert found["store"].outcome == "failed"
     assert "reinstall" in found["store"].fix
+
+
+def test_yields_that_cannot_be_seen_are_a_warning(found, home, monkeypatch) -> None:
+    import prefect.task_engine
+
+    monkeypatch.delattr(prefect.task_engine, "link_state_to_task_run_result")
+    seen = found()["Prefect supported"]
+    assert seen["outcome"] == "warning"
+    assert "what generator tasks yield is not recorded" in seen["found"]
+    assert seen["fix"]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from lineage_flows.records import ErrorRef, RunRecord
+from lineage_flows.records import ErrorRef, Gap, Ledger, RunRecord
 from lineage_flows.ui import render_run
 from tests.support.records import backtest_record, literal, mapped_record, replay_record
 
@@ -131,3 +131,16 @@ def test_no_name_or_value_can_change_the_page_itself(name: str, value: str) -> N
     record = with_names(backtest_record(), name, value)
     assert shape(record) == shape(with_names(backtest_record(), "name", "value"))
     render_run(record, command=COMMAND).encode("utf-8")
+
+
+def test_gaps_are_one_line() -> None:
+    gap = Gap(kind="connection", what="connects to db:5432", consequence="lost")
+    record = backtest_record()
+    assert " in the lineage, of " not in render_run(record, command=COMMAND)
+    steps = tuple(step.model_copy(update={"ledger": Ledger(gaps=(gap, gap))}) for step in record.steps[:2])
+    page = render_run(record.model_copy(update={"steps": (*steps, *record.steps[2:])}), command=COMMAND)
+    (line,) = [line for line in page.splitlines() if " in the lineage, of " in line]
+    assert line == (
+        "4 gaps in the lineage, of load_prices and make_features. See them with "
+        f"`lineage-flows show {record.flow.run_id} --gaps`."
+    )

@@ -67,4 +67,4 @@ def _imported(module: ModuleType) -> None:
                     adapter.install(module)
                 except Exception as error:  # noqa: BLE001 - the library is imported all the same, and the record says what it lacks
                     adapter.uninstall()
-                    seams.disable(adapter.name, str(error))
+                    seams.disable(adapter.name, str(error), adapter.module.partition(".")[0])

@@ -18,6 +18,7 @@ from lineage_flows.capture.adapters.bodies import Proxy, RawStream, Tee
 from lineage_flows.capture.adapters.shape import Patches, guarded, the_log
 from lineage_flows.capture.adapters.urls import target_of
 from lineage_flows.capture.files import FileLog
+from lineage_flows.capture.ledger_log import covered_connections
 from lineage_flows.capture.objects import Facts, Touch
 from lineage_flows.capture.paths import printable
 from lineage_flows.capture.streams import Assembly
@@ -138,8 +139,11 @@ class _Asked:
 
     def __enter__(self) -> None:
         self._token = _sending.set(True)
+        self._connections = covered_connections(self.via)
+        self._connections.__enter__()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._connections.__exit__(None, None, None)
         _sending.reset(self._token)
         if isinstance(error, Exception):
             with guarded(self.log, f"recording {self.via}"):

@@ -19,6 +19,7 @@ from lineage_flows.capture import files
 from lineage_flows.capture.adapters.bodies import watch_async_body, watch_body
 from lineage_flows.capture.adapters.shape import Patches, guarded, the_log
 from lineage_flows.capture.files import FileLog
+from lineage_flows.capture.ledger_log import covered_connections
 from lineage_flows.capture.objects import Facts, Target
 from lineage_flows.capture.paths import printable
 
@@ -117,15 +118,18 @@ def _executed(original: Callable[..., Any]) -> Callable[..., Any]:
 def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def call(self: Any, operation_name: str, api_params: Params) -> Any:  # noqa: ANN401 - a client, and what it answers
-        log = _log_of(self, operation_name)
+        log = the_log()
         if log is None:
             return original(self, operation_name, api_params)
-        seen = _Call(log, "botocore", operation_name, api_params)
-        try:
-            answer = original(self, operation_name, api_params)
-        except Exception as error:
-            seen.failed(error)
-            raise
+        with covered_connections("botocore"):
+            if not _is_of_objects(self, operation_name, log):
+                return original(self, operation_name, api_params)
+            seen = _Call(log, "botocore", operation_name, api_params)
+            try:
+                answer = original(self, operation_name, api_params)
+            except Exception as error:
+                seen.failed(error)
+                raise
         seen.answered(answer, watch_body)
         return answer
 
@@ -135,25 +139,34 @@ def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
 def _watched_async(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     async def call(self: Any, operation_name: str, api_params: Params) -> Any:  # noqa: ANN401 - as above
-        log = _log_of(self, operation_name)
+        log = the_log()
         if log is None:
             return await original(self, operation_name, api_params)
-        seen = _Call(log, "aiobotocore", operation_name, api_params)
-        try:
-            answer = await original(self, operation_name, api_params)
-        except Exception as error:
-            seen.failed(error)
-            raise
+        with covered_connections("aiobotocore"):
+            if not _is_of_objects(self, operation_name, log):
+                return await original(self, operation_name, api_params)
+            seen = _Call(log, "aiobotocore", operation_name, api_params)
+            try:
+                answer = await original(self, operation_name, api_params)
+            except Exception as error:
+                seen.failed(error)
+                raise
         seen.answered(answer, watch_async_body)
         return answer
 
     return call
 
 
-def _log_of(client: Any, operation: str) -> FileLog | None:  # noqa: ANN401 - a client
-    if operation not in _OPERATIONS or client.meta.service_model.service_name != "s3":
-        return None
-    return the_log()
+def _is_of_objects(client: Any, operation: str, log: FileLog) -> bool:  # noqa: ANN401 - a client
+    """Whether a call reads or writes objects. Any other call to AWS (a listing, a query) is named: its answer is not recorded."""
+    service = str(client.meta.service_model.service_name)
+    if service == "s3" and operation in _OPERATIONS:
+        return True
+    with guarded(log, f"recording {operation}"):
+        call = f"{service}.{operation}"
+        log.cannot_restore(f"call {call}")
+        log.ledger.gap("request", f"calls {call}", "", unrestorable=f"call {call}")
+    return False
 
 
 class _Call:

@@ -130,8 +130,7 @@ def the_log(host: str | None = None, port: int | None = None) -> FileLog | None:
     log = files.current()
     if log is None:
         return None
-    # Prefect runs the loop that a flow's gathered calls are made from: only what awaits the call tells whose it is.
-    made_for = origin(across_loops=False)
+    made_for = origin()
     if made_for is Origin.TOOL:
         return None
     if made_for is Origin.UNKNOWN and host is not None and network.is_prefect((host, port)):
