@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from lineage_flows.capture import prefect_places, seams, snapshot_gate
 from lineage_flows.capture.active import Activation, Active, Carried, unobserved
 from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
+from lineage_flows.capture.journals import JOURNAL, found, holds_any
 from lineage_flows.capture.module_reads import ModuleReads
 from lineage_flows.capture.objects import ObjectLog
 from lineage_flows.capture.paths import PathRules, absolute, below_any, is_secret_file, printable
@@ -114,6 +115,7 @@ class FileLog:
         self._began = time.time_ns()
         self._writer = Writer()
         self._objects: ObjectLog | None = None
+        self.told: set[object] = set()  # what an adapter tells once a run, and not at every statement
 
     @property
     def objects(self) -> ObjectLog:
@@ -127,10 +129,11 @@ class FileLog:
 
     # ---------------------------------------------------------------------------------------- what happens to files
 
-    def read(self, path: str, via: str, *, folders: bool = False) -> None:
+    def read(self, path: str, via: str, *, folders: bool = False, journal: str | None = None) -> None:
         """The run is about to read a file; a folder of files as one dataset only where ``folders`` says that it does that.
 
         A path that does not exist, cannot be read, or is no regular file is not data; pipes and the like are named as unrestorable.
+        ``journal`` is the write-ahead log beside a database: what lies there belongs to it, and the file alone is not its content.
         """
         name = self._counting(path)
         if name is None:
@@ -138,28 +141,28 @@ class FileLog:
         try:
             status = os.stat(path)
             if stat.S_ISREG(status.st_mode) or (folders and stat.S_ISDIR(status.st_mode)):
-                self._read(name, path, status, via)
+                self._read(name, path, status, via, journal)
             elif not stat.S_ISDIR(status.st_mode):
                 self.cannot_restore(f"{printable(name)}: not a regular file")
         except OSError:
             return  # the run's own open will say so
 
-    def write(self, path: str, via: str, *, folders: bool = False) -> None:
-        """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed."""
+    def write(self, path: str, via: str, *, folders: bool = False, journal: str | None = None) -> None:
+        """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed.
+
+        Of a database that may be its ``journal``.
+        """
         name = self._counting(path)
         if name is None:
             return
         snapshot_gate.wait()
-        try:
-            before: Signature | None = signature(os.stat(path))
-        except OSError:
-            before = None
+        before, logged = found(path), None if journal is None else (journal, found(journal))
         with self._lock:
             _writers.remember(name, self._writer)
             self._removed.discard(name)
             pending = self._writes.get(name)
             if pending is None:
-                self._writes[name] = Write(next(_order), time.time_ns(), before, [via], folders)
+                self._writes[name] = Write(next(_order), time.time_ns(), before, [via], folders, logged)
                 return
             pending.moment = time.time_ns()
             if via not in pending.via:
@@ -268,8 +271,11 @@ class FileLog:
             changed = write.folders  # else it was opened to make a temporary file in it
         else:
             changed = stat.S_ISREG(status.st_mode) and signature(status) != write.before
-        if not changed:
+        logged = write.journal is not None and holds_any(write.journal[0])
+        if not changed and not (logged and write.journal is not None and found(write.journal[0]) != write.journal[1]):
             return None
+        if logged:
+            return dataset(write, name, Content(None, None, problem=JOURNAL), time.time_ns(), self._original_path)
         store = self._store if self._keep_written else None
         try:
             content = take(name, status, store=store, size_cap=self._size_cap, cache=_config.cache)
@@ -317,7 +323,7 @@ class FileLog:
             return None
         return name
 
-    def _read(self, name: str, path: str, status: os.stat_result, via: str) -> None:
+    def _read(self, name: str, path: str, status: os.stat_result, via: str, journal: str | None = None) -> None:
         seen = signature(status)
         with self._lock:
             own = self._writes.get(name)
@@ -329,7 +335,10 @@ class FileLog:
                     last[1].via.append(via)
                 return
             order, moment = next(_order), time.time_ns()
-        content = take(path, status, store=self._store, size_cap=self._size_cap, cache=_config.cache)
+        if journal is not None and holds_any(journal):
+            content = Content(None, status.st_size, problem=JOURNAL)
+        else:
+            content = take(path, status, store=self._store, size_cap=self._size_cap, cache=_config.cache)
         self._add(seen, Read(order, moment, name, content, [via]))
 
     def _add(self, seen: Signature, read: Read) -> None:

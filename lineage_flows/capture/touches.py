@@ -53,13 +53,17 @@ class Read:
 
 @dataclass(slots=True)
 class Write:
-    """A file that was opened for writing; ``moment`` is when it last was. ``before`` is what lay there at first."""
+    """A file that was opened for writing; ``moment`` is when it last was. ``before`` is what lay there at first.
+
+    ``journal`` is a database's write-ahead log, with what it was at first.
+    """
 
     order: int
     moment: int
     before: Signature | None
     via: list[str]
     folders: bool
+    journal: tuple[str, Signature | None] | None = None
 
 
 @dataclass(slots=True)

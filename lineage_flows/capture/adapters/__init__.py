@@ -10,16 +10,24 @@ import threading
 from types import ModuleType
 
 from lineage_flows.capture import seams
+from lineage_flows.capture.adapters.duckdb_files import DuckdbAdapter
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.shape import Adapter
 
 __all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
 
-ADAPTERS: tuple[Adapter, ...] = (S3Adapter(), AsyncS3Adapter(), TransferAdapter(), RequestsAdapter(), HttpxAdapter())
+ADAPTERS: tuple[Adapter, ...] = (
+    S3Adapter(),
+    AsyncS3Adapter(),
+    TransferAdapter(),
+    RequestsAdapter(),
+    HttpxAdapter(),
+    DuckdbAdapter(),
+)
 """All of them. An adapter module imports nothing of its library."""
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # an adapter that tries its library out may have it import another that is watched
 _hooked = False
 _installed = False
 
