@@ -258,6 +258,8 @@ class FileLog:
                 for entry in self._reads.values()
             ]
             datasets = sorted([*read, *written, *objects], key=lambda ref: ref.order)
+            if self._objects is not None:
+                datasets = self._objects.described(datasets, self._original_path)
             errors = [*self._errors, *(seams.missing() if self._unrestorable else ())]
             self._touched = Touched(tuple(datasets), tuple(self._unrestorable), tuple(errors))
             return self._touched

@@ -33,6 +33,7 @@ STATEMENTS = [
     ("SELECT 1; INSERT INTO t VALUES ('x')", "", "t", "SELECT ?; INSERT INTO t VALUES (?)"),
     ("SELECT a -- hunter2\n FROM /* hunter2 */ t", "t", "", "SELECT a FROM t"),
     ("SELECT $1, a FROM t WHERE b = $2", "t", "", "SELECT $1, a FROM t WHERE b = $2"),
+    ("SELECT a, 1::int FROM t GROUP BY a ORDER  BY a", "t", "", "SELECT a, ?::int FROM t GROUP BY a ORDER  BY a"),
     ("SELECT * FROM pg_catalog.pg_class", "", "", "SELECT * FROM pg_catalog.pg_class"),
 ]
 
@@ -52,7 +53,9 @@ def test_a_statement_that_deletes_and_puts_in_at_once() -> None:
     assert (found.reads, set(found.writes)) == ((), {("a",), ("b",)})
 
 
-@pytest.mark.parametrize("sql", ["BEGIN", "SET password TO hunter2", "show x", "", "GRANT ALL ON t TO u", "PRAGMA key = hunter2"])
+@pytest.mark.parametrize(
+    "sql", ["BEGIN", "SET password TO hunter2", "show x", "", "GRANT ALL ON t TO u", "PRAGMA key = hunter2"]
+)
 def test_what_is_about_the_session_is_no_data(sql: str) -> None:
     found = looked_at(sql, "postgres", "pyformat")
     assert not found.is_data
@@ -113,7 +116,10 @@ def test_values_in_quotes_are_masked_whatever_they_hold(value: str, dialect: str
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.text(alphabet="SELECTFROMhunter2 '\"`$\\-/*#()[];,=%:?", max_size=60), st.sampled_from(["postgres", "sqlite", "mysql", None]))
+@given(
+    st.text(alphabet="SELECTFROMhunter2 '\"`$\\-/*#()[];,=%:?", max_size=60),
+    st.sampled_from(["postgres", "sqlite", "mysql", None]),
+)
 def test_any_text_is_taken(text: str, dialect: str | None) -> None:
     found = looked_at(text, dialect)
     assert len(found.text) <= 2_000
@@ -142,7 +148,9 @@ def test_statements_that_differ_in_their_values_are_looked_at_once() -> None:
 def test_without_sqlglot_the_first_word_alone_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlglot", None)
     statements._remembered.cache_clear()
+    statements._often.cache_clear()
     found = looked_at("INSERT INTO t VALUES ('hunter2', 5)", "postgres", "pyformat")
     statements._remembered.cache_clear()
+    statements._often.cache_clear()
     assert (found.reads, found.writes, found.text) == ((), (), "INSERT …")
     assert found.note == "its tables are not known: sqlglot is not installed"

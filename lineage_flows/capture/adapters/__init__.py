@@ -14,6 +14,8 @@ from lineage_flows.capture.adapters.duckdb_files import DuckdbAdapter
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.shape import Adapter
+from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
+from lineage_flows.capture.adapters.sqlite import AioSqliteAdapter, SqliteAdapter
 
 __all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
 
@@ -24,6 +26,9 @@ ADAPTERS: tuple[Adapter, ...] = (
     RequestsAdapter(),
     HttpxAdapter(),
     DuckdbAdapter(),
+    SqliteAdapter(),
+    AioSqliteAdapter(),
+    SqlalchemyAdapter(),
 )
 """All of them. An adapter module imports nothing of its library."""
 

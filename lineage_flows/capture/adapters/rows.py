@@ -1,12 +1,12 @@
 """Hashes the rows of a result as the user's own code fetches them, so that nothing is asked or read a second time.
 
-Knows rows of Python values; must not know databases. A fingerprint is that of all rows in the order they came, with the names of the
-columns, however many were fetched at a time.
+Knows rows of Python values; must not know databases. A fingerprint is that of all rows in the order they came, with the names of
+the columns, however many were fetched at a time.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import marshal
 import uuid
@@ -20,7 +20,7 @@ _FORMAT = 2
 """Of marshal: exact for numbers, text and bytes, and without references, which would depend on what else holds a value."""
 
 _BATCH = 512
-_AS_TEXT = (decimal.Decimal, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, uuid.UUID)
+_AS_TEXT = (decimal.Decimal, dt.date, dt.datetime, dt.time, dt.timedelta, uuid.UUID)
 
 
 class Rows:
@@ -28,16 +28,23 @@ class Rows:
 
     Args:
         columns: names of the columns.
+        hashed: False to count only.
     """
 
-    def __init__(self, columns: Iterable[object]) -> None:
-        from lineage_flows.content.hashing import hasher
-
-        self.count = 0
-        self.problem: str | None = None
-        self._hash = hasher()
-        self._hash.update(b"rows\0" + marshal.dumps(tuple(str(column) for column in columns), _FORMAT))
+    def __init__(self, columns: Iterable[object], *, hashed: bool = True) -> None:
+        self.problem: str | None = None if hashed else "not hashed"
+        self._fed = 0
         self._waiting: list[Any] = []
+        if hashed:
+            from lineage_flows.content.hashing import hasher
+
+            self._hash = hasher()
+            self._hash.update(b"rows\0" + marshal.dumps(tuple(str(column) for column in columns), _FORMAT))
+
+    @property
+    def count(self) -> int:
+        """How many have been fetched."""
+        return self._fed + len(self._waiting)
 
     def one(self, row: object) -> bool:
         """A row was fetched; whether enough have come to be taken in together."""
@@ -54,13 +61,15 @@ class Rows:
 
     def fingerprint(self) -> str | None:
         """That of all rows so far; None when ``problem`` says why there is none."""
+        self.more(())
+        if self.problem is not None:
+            return None
         from lineage_flows.content.hashing import fingerprint_of
 
-        self.more(())
-        return None if self.problem is not None else fingerprint_of(b"rows" + self._hash.digest())
+        return fingerprint_of(b"rows" + self._hash.digest())
 
     def _feed(self, rows: Sequence[Any]) -> None:
-        self.count += len(rows)
+        self._fed += len(rows)
         if self.problem is not None:
             return
         if type(rows[0]) is not tuple:
@@ -79,7 +88,7 @@ class Rows:
         self._hash.update(data)
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value
     """A value as one that marshal knows, with its type; any other raises there."""
     if isinstance(value, _AS_TEXT):
         return type(value).__name__, str(value)

@@ -24,6 +24,7 @@ _WORDS = frozenset(
 )
 """What statements on tables begin with; all else is about the session, the transaction or rights."""
 
+_DEFINING = frozenset("CREATE DROP TRUNCATE ALTER".split())  # noqa: SIM905
 _READING = frozenset("SELECT FROM VALUES TABLE".split())  # noqa: SIM905
 _SYSTEM = frozenset({"pg_catalog", "information_schema", "sys", "mysql", "performance_schema", "system", "temp"})
 _FOLDS = {"postgres": str.lower, "redshift": str.lower, "trino": str.lower, "snowflake": str.upper, "oracle": str.upper}
@@ -40,7 +41,9 @@ _FIRST = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\(|;)*([A-Za-z]+)", re.DO
 _HARD = re.compile(r"\\|--|/\*|#|\$\w*\$|[A-Za-z&_]'")
 """Where what is a text depends on more than quotes."""
 
-_QUOTED_OR_NUMBER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]'"]*\]|(?<![\w$:@.?%])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\b""")
+_QUOTED_OR_NUMBER = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]'"]*\]|(?<![\w$:@.?%])(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\b"""
+)
 _PYFORMAT = re.compile(r"%\((\w+)\)s")
 _NUMBERED = re.compile(r"\?\d+")
 _REPLACE = re.compile(r"(?i)^(\s*)REPLACE\s+INTO\b")
@@ -48,7 +51,7 @@ _VALUES = re.compile(r"(?i)\bVALUES\s*\(")
 _ROWS = re.compile(r"(?i)(\bVALUES\s*)(\([?:%$@\w\s,]*\)\s*,\s*)+(?=\()")
 """All rows but the last of those that hold parameters only."""
 
-_WORD = re.compile(r"[^\W\d][\w$]*")
+_WORD = re.compile(r"[^\W\d][\w$]*(?:\s+[A-Za-z]+)*")  # also `ORDER BY`, which is one token
 _NAME = re.compile(r'"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]')
 _PUNCTUATION = re.compile(r"[^\w\s'\"`\\$#]{1,3}")
 _LIST = re.compile(r"\?(?:\s*,\s*\?)+")
@@ -70,6 +73,11 @@ class Statement:
     changes: bool = True
     note: str | None = None
 
+    @property
+    def changes_rows(self) -> bool:
+        """Whether it changes rows of tables, and not only what tables there are."""
+        return self.changes and (self.word not in _DEFINING or ";" in self.text)
+
 
 def looked_at(sql: str, dialect: str | None, paramstyle: str = "qmark") -> Statement:
     """What a statement does; statements are repeated, with other values in them or the same, so the answer is remembered.
@@ -79,6 +87,10 @@ def looked_at(sql: str, dialect: str | None, paramstyle: str = "qmark") -> State
         dialect: sqlglot's name of the language; None for the standard.
         paramstyle: how the driver writes parameters, by its DB-API name.
     """
+    return _often(sql, dialect, paramstyle) if len(sql) < _HEAD else _seen(sql, dialect, paramstyle)
+
+
+def _seen(sql: str, dialect: str | None, paramstyle: str) -> Statement:
     first = _FIRST.match(sql[:_HEAD])
     word = first[1].upper() if first else ""
     if word not in _WORDS:
@@ -89,6 +101,10 @@ def looked_at(sql: str, dialect: str | None, paramstyle: str = "qmark") -> State
     if len(plain) > _PARSED:
         return _beginning(plain, word, dialect, paramstyle)
     return _remembered(plain, dialect, word)
+
+
+_often = functools.lru_cache(maxsize=512)(_seen)
+"""The same statement again, letter by letter."""
 
 
 def _plain(sql: str, paramstyle: str) -> str:
@@ -189,7 +205,9 @@ def _name(table: Any, dialect: str | None) -> Table | None:  # noqa: ANN401 - sq
     from sqlglot import exp
 
     parts = [table.args.get(part) for part in ("catalog", "db", "this")]
-    if not isinstance(table.this, exp.Identifier) or any(part and not isinstance(part, exp.Identifier) for part in parts):
+    if not isinstance(table.this, exp.Identifier) or any(
+        part and not isinstance(part, exp.Identifier) for part in parts
+    ):
         return None
     fold = _FOLDS.get(dialect or "", str)
     name = tuple(part.name if part.args.get("quoted") else fold(part.name) for part in parts if part)
@@ -248,7 +266,7 @@ def _is_kept(piece: str, certain: frozenset[str] | None) -> bool:
 
 
 def _certain(parsed: Iterable[Any]) -> frozenset[str]:
-    """Names that stand where no text can: tables, what they are called here, columns of a table, columns that are put in or made."""
+    """Names that stand where no text can: tables, what they are called here, columns of a table, those that are put in or made."""
     from sqlglot import exp
 
     found: set[str] = set()
