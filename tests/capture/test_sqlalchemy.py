@@ -105,7 +105,8 @@ def url(server: str) -> str:
     async def prepare(connection: AsyncConnection) -> None:
         for statement in (
             "DROP SCHEMA IF EXISTS ref CASCADE", "DROP TABLE IF EXISTS prices, sums", "CREATE SCHEMA ref",
-            "CREATE TABLE prices (day int, name text, close numeric)", "CREATE TABLE sums (n int)", "CREATE TABLE ref.prices (day int)",
+            "CREATE TABLE prices (day int, name text, close numeric)", "CREATE TABLE sums (n int)",
+            "CREATE TABLE ref.prices (day int)",
             "INSERT INTO prices VALUES (1, 'a', 1.5), (2, 'b', NULL), (3, 'hunter2', 'NaN')",
         ):  # fmt: skip
             await connection.execute(sa.text(statement))
