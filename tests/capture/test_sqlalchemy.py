@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
-import shutil
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -22,8 +17,8 @@ from lineage_flows.capture.adapters.databases import database_of
 from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
 from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.records import DatasetRef
-from tests.conftest import free_port
 from tests.support.dict_store import DictStore
+from tests.support.postgres import postgres
 
 
 @pytest.fixture(autouse=True)
@@ -76,28 +71,9 @@ def test_a_version_without_events_is_left_alone() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    initdb = shutil.which("initdb")
-    if initdb is None:
-        pytest.skip("no PostgreSQL is installed")
-    folder, port = Path(tmp_path_factory.mktemp("postgres")), free_port()
-    root = os.getuid() == 0  # PostgreSQL does not run as root
-    name = "nobody" if root else getpass.getuser()
-    user: dict[str, Any] = {"user": name} if root else {}
-    if root:
-        for above in (folder, *folder.parents):
-            if above.owner() == getpass.getuser() and above != Path("/tmp") and str(above).startswith("/tmp/"):
-                above.chmod(0o755)
-        shutil.chown(folder, name)
-    quiet: dict[str, Any] = {"cwd": folder, "capture_output": True, "text": True, "check": False}
-    made = subprocess.run([initdb, "-D", str(folder / "data"), "-A", "trust", "-U", name, "-N"], **quiet, **user)
-    if made.returncode:
-        pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr.strip()[-200:]}")
-    control = [str(Path(initdb).with_name("pg_ctl")), "-D", str(folder / "data"), "-w"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], cwd=folder, check=True, **user)
-    yield f"postgresql+asyncpg://{name}:hunter2@127.0.0.1:{port}/postgres"
-    subprocess.run([*control, "-m", "immediate", "stop"], cwd=folder, check=True, **user)
+def server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
 
 
 @pytest.fixture
