@@ -46,7 +46,8 @@ class ObjectFacts(Frozen):
     """What a store, a server or a database said of data that is no local file.
 
     ``version`` and ``etag`` are the store's own names of this content (S3's VersionId; the ETag without its quotes). ``status`` is
-    the answer's of HTTP. ``rows`` were read or changed. ``statements`` are SQL, with every literal replaced by ``?``.
+    the answer's of HTTP. ``rows`` were read or changed. ``statements`` are SQL, with every literal replaced by ``?``; ``tables``
+    are those of a database's file that they name, ``results`` the fingerprints of the results that were fetched to their end.
     """
 
     version: str | None = None
@@ -54,6 +55,8 @@ class ObjectFacts(Frozen):
     status: int | None = None
     rows: int | None = None
     statements: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
 
 
 class ColumnSource(Frozen):

@@ -5,7 +5,7 @@ watched call fail: this one never raises, and does next to nothing while nothing
 """
 
 # Paths are strings here: they may hold any bytes, and a Path for every open of the process costs too much.
-# ruff: noqa: PTH110, PTH115, PTH117, PTH118, PTH202
+# ruff: noqa: PTH115, PTH117, PTH118
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lineage_flows.capture.stack import Origin, caller, origin
 if TYPE_CHECKING:
     from lineage_flows.capture.files import FileLog
 
-__all__ = ["install", "pause", "resume"]
+__all__ = ["install", "pause", "resume", "sqlite_file", "touch_sqlite"]
 
 Handler = Callable[["FileLog", tuple[Any, ...]], None]
 """Tells a log of one audited call; ``args`` are the event's, as the interpreter's documentation lists them."""
@@ -208,23 +208,29 @@ def _at(path: str | bytes | os.PathLike[str] | int, folder: object) -> str | Non
 
 def _on_sqlite(log: FileLog, args: tuple[Any, ...]) -> None:
     """An SQLite file is one dataset, read and (seen by what changed) written."""
-    name = os.fsdecode(args[0])
+    found = sqlite_file(os.fsdecode(args[0]))
+    if found is not None and origin() is not Origin.TOOL:
+        touch_sqlite(log, *found)
+
+
+def sqlite_file(name: str) -> tuple[str, bool] | None:
+    """The file that a name of an SQLite database means, and whether it may be written; None for one in memory."""
     writes = True
     if name.startswith("file:"):
         parts = urllib.parse.urlsplit(name)
         options = urllib.parse.parse_qs(parts.query)
         if "memory" in options.get("mode", ()):
-            return
+            return None
         writes = "ro" not in options.get("mode", ()) and "immutable" not in options
         name = urllib.parse.unquote(parts.path)
-    if name in {"", ":memory:"} or origin() is Origin.TOOL:
-        return
-    log.read(name, "sqlite3")
+    return None if name in {"", ":memory:"} else (name, writes)
+
+
+def touch_sqlite(log: FileLog, name: str, writes: bool, via: str = "sqlite3") -> None:
+    """Tell a log that the file of an SQLite database is about to be used."""
+    log.read(name, via, journal=f"{name}-wal")
     if writes:
-        log.write(name, "sqlite3")
-    wal = f"{name}-wal"
-    if os.path.exists(wal) and os.path.getsize(wal):
-        log.cannot_restore(f"{printable(name)}: part of it lies in its write-ahead log")
+        log.write(name, via, journal=f"{name}-wal")
 
 
 # ----------------------------------------------------------------------------------------------- programs and networks

@@ -56,7 +56,7 @@ def declare(log: FileLog, direction: Literal["read", "write"], uri: object, give
     value = None if given["data"] is ... else describe(given["data"])
     details = _details(given, value)
     if path is not None:
-        opened = io_adapters.opened_as(path, writes=direction == "write")
+        opened = io_adapters.redirected(path, direction == "write")
         if direction == "read":
             log.read(opened, via, folders=True, declared=True)
         else:

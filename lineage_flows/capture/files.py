@@ -22,6 +22,7 @@ from lineage_flows.capture.active import Activation, Active, Carried, unobserved
 from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content, Signature, is_settled, signature, take
 from lineage_flows.capture.file_rules import configure, shared
+from lineage_flows.capture.journals import JOURNAL, found, holds_any
 from lineage_flows.capture.ledger_log import LedgerLog
 from lineage_flows.capture.objects import ObjectLog
 from lineage_flows.capture.paths import absolute, below_any, is_secret_file, printable, to_uri
@@ -93,6 +94,7 @@ class FileLog:
         self._writer = Writer()
         self._objects: ObjectLog | None = None
         self.ledger = LedgerLog()
+        self.told: set[object] = set()  # what an adapter tells once a run, and not at every statement
 
     @property
     def objects(self) -> ObjectLog:
@@ -110,11 +112,14 @@ class FileLog:
 
     # ---------------------------------------------------------------------------------------- what happens to files
 
-    def read(self, path: str, via: str, *, folders: bool = False, declared: bool = False) -> None:
+    def read(
+        self, path: str, via: str, *, folders: bool = False, declared: bool = False, journal: str | None = None
+    ) -> None:
         """The run is about to read a file; a folder of files as one dataset only where ``folders`` says that it does that.
 
         A path that does not exist, cannot be read, or is no regular file is not data; pipes and the like are named as unrestorable.
-        What the flow's author has ``declared`` is data wherever it lies.
+        What the flow's author has ``declared`` is data wherever it lies. ``journal`` is the write-ahead log beside a database: what
+        lies there belongs to it, and the file alone is not its content.
         """
         name = self._counting(path, declared=declared)
         if name is None:
@@ -122,7 +127,7 @@ class FileLog:
         try:
             status = os.stat(path)
             if stat.S_ISREG(status.st_mode) or (folders and stat.S_ISDIR(status.st_mode)):
-                self._read(name, path, status, via)
+                self._read(name, path, status, via, journal)
             elif not stat.S_ISDIR(status.st_mode):
                 self.cannot_restore(f"{printable(name)}: not a regular file")
         except OSError as error:
@@ -130,25 +135,25 @@ class FileLog:
                 lost = Content(None, None, problem=f"not fingerprinted: {error.strerror}")
                 self._add((0, 0, 0, 0, 0), Read(next(_order), time.time_ns(), name, lost, [via]))
 
-    def write(self, path: str, via: str, *, folders: bool = False, declared: bool = False) -> None:
+    def write(
+        self, path: str, via: str, *, folders: bool = False, declared: bool = False, journal: str | None = None
+    ) -> None:
         """The run is about to write a file, or a folder as one dataset; that it did is seen at the end by what changed.
 
-        What the flow's author has ``declared`` was written, perhaps before this call.
+        What the flow's author has ``declared`` was written, perhaps before this call. Of a database its ``journal`` may be.
         """
         name = self._counting(path, "write", declared=declared)
         if name is None:
             return
         snapshot_gate.wait()
-        try:
-            before: Signature | None = None if declared else signature(os.stat(path))
-        except OSError:
-            before = None
+        before = None if declared else found(path)
+        logged = None if journal is None else (journal, found(journal))
         with self._lock:
             _writers.remember(name, self._writer)
             self._removed.discard(name)
             pending = self._writes.get(name)
             if pending is None:
-                self._writes[name] = Write(next(_order), time.time_ns(), before, [via], folders)
+                self._writes[name] = Write(next(_order), time.time_ns(), before, [via], folders, journal=logged)
                 return
             if declared:
                 pending.before, pending.folders = None, folders
@@ -264,6 +269,8 @@ class FileLog:
                 for entry in self._reads.values()
             ]
             datasets = sorted([*read, *written, *objects], key=lambda ref: ref.order)
+            if self._objects is not None:
+                datasets = self._objects.described(datasets, self._original_path)
             lost = tuple(item for item in self._unrestorable if item not in self.ledger.told)
             self._touched = Touched(tuple(datasets), lost, tuple(self._errors))
             return self._touched
@@ -277,8 +284,11 @@ class FileLog:
             changed = write.folders  # else it was opened to make a temporary file in it
         else:
             changed = stat.S_ISREG(status.st_mode) and signature(status) != write.before
-        if not changed:
+        logged = write.journal is not None and holds_any(write.journal[0])
+        if not changed and not (logged and write.journal is not None and found(write.journal[0]) != write.journal[1]):
             return None
+        if logged:
+            return dataset(write, name, Content(None, None, problem=JOURNAL), time.time_ns(), self._original_path)
         store = self._store if self._keep_written else None
         try:
             content = take(name, status, store=store, size_cap=self._size_cap, cache=shared.cache)
@@ -311,7 +321,7 @@ class FileLog:
             return None
         return None if self._left_out is not None and self._left_out.covers(to_uri(name), direction) else name
 
-    def _read(self, name: str, path: str, status: os.stat_result, via: str) -> None:
+    def _read(self, name: str, path: str, status: os.stat_result, via: str, journal: str | None = None) -> None:
         seen = signature(status)
         with self._lock:
             own = self._writes.get(name)
@@ -323,7 +333,10 @@ class FileLog:
                     last[1].via.append(via)
                 return
             order, moment = next(_order), time.time_ns()
-        content = take(path, status, store=self._store, size_cap=self._size_cap, cache=shared.cache)
+        if journal is not None and holds_any(journal):
+            content = Content(None, status.st_size, problem=JOURNAL)
+        else:
+            content = take(path, status, store=self._store, size_cap=self._size_cap, cache=shared.cache)
         self._add(seen, Read(order, moment, name, content, [via]))
 
     def _add(self, seen: Signature, read: Read) -> None:

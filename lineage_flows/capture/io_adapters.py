@@ -24,7 +24,7 @@ from lineage_flows.capture.io_table import ADAPTERS, Adapter, Argument
 from lineage_flows.capture.paths import printable, without_credentials
 from lineage_flows.capture.table_shape import shape_of, table_among
 
-__all__ = ["ADAPTERS", "install", "opened_as", "redirect_paths", "uninstall"]
+__all__ = ["ADAPTERS", "Call", "install", "redirect_paths", "redirected", "uninstall", "wanted"]
 
 Redirect = Callable[[str, bool], str]
 """Gives the path to open in place of the one named; the flag says whether it is opened for writing."""
@@ -70,9 +70,15 @@ def redirect_paths(redirect: Redirect | None) -> None:
     _redirect = redirect
 
 
-def opened_as(path: str, *, writes: bool) -> str:
-    """The path that is opened in place of one that the flow names: another one in a replay."""
+def redirected(path: str, writes: bool) -> str:
+    """Where a path is opened in this process: elsewhere in a replay, else where it says."""
     return path if _redirect is None else _redirect(path, writes)
+
+
+def wanted() -> tuple[FileLog | None, bool]:
+    """The log of the executing code, and whether anybody wants to know of the paths that a call names."""
+    log = files.current()
+    return log, log is not None or _redirect is not None
 
 
 # ------------------------------------------------------------------------------------------------------------- patching
@@ -158,14 +164,14 @@ def _class_like(original: type, adapter: Adapter) -> type:
 # -------------------------------------------------------------------------------------------------------------- calling
 
 
-def _seen(adapter: Adapter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call | None:
+def _seen(adapter: Adapter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
     """What a call names, told to the log; None when nobody wants to know. Never raises: the library's function is called."""
-    log = files.current()
-    if log is None and _redirect is None:
+    log, needed = wanted()
+    if not needed:
         return None
     if adapter.describes and log is None:
         return None
-    call = _Call(adapter.via, log, args, kwargs)
+    call = Call(adapter.via, log, args, kwargs)
     try:
         for argument in adapter.arguments:
             if adapter.describes:
@@ -178,7 +184,7 @@ def _seen(adapter: Adapter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _C
     return call
 
 
-class _Call:
+class Call:
     """One call: its arguments, with redirected paths in place of the user's, and the paths seen in them."""
 
     def __init__(self, via: str, log: FileLog | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -187,8 +193,8 @@ class _Call:
         self.seen: list[str] = []
         self.written: list[str] = []
         self.described: list[tuple[str, str]] = []
-        self._via = via
-        self._log = log
+        self.via = via
+        self.log = log
         self._patterns: frozenset[str] = frozenset()
 
     @contextmanager
@@ -197,14 +203,14 @@ class _Call:
         outer = _patterns()
         _thread.patterns = outer | self._patterns
         try:
-            with nullcontext() if self._log is None else self._log.covering(self.seen, self.written):
+            with nullcontext() if self.log is None else self.log.covering(self.seen, self.written):
                 yield
         finally:
             _thread.patterns = outer
 
     def returned(self, result: object) -> None:
         """The call is over: say rows and columns of the one file it was about. Never raises."""
-        if self._log is None or len(self.described) != 1:
+        if self.log is None or len(self.described) != 1:
             return
         ((path, direction),) = self.described
         try:
@@ -213,9 +219,9 @@ class _Call:
                     table_among(self.values, self.named) if direction == "write" or result is None else shape_of(result)
                 )
                 if given is not None:
-                    self._log.describe(path, direction, given)
+                    self.log.describe(path, direction, given)
         except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
-            self._log.failed(f"describing {self._via}", error)
+            self.log.failed(f"describing {self.via}", error)
 
     def name(self, argument: Argument) -> None:
         """Remember which file the call is about; who opens it tells the log of it."""
@@ -223,7 +229,7 @@ class _Call:
         name = item if isinstance(item, str | os.PathLike) else _name_of(item)
         path = None if name is None else local_path(name)
         if path is not None:
-            self.described.append((opened_as(path, writes=argument.writes), "write" if argument.writes else "read"))
+            self.described.append((redirected(path, argument.writes), "write" if argument.writes else "read"))
 
     def see(self, argument: Argument) -> None:
         """Tell the log of the paths in one argument."""
@@ -235,21 +241,22 @@ class _Call:
         filesystem = self.named.get(argument.filesystem)
         patterns = argument.patterns and bool(self.named.get("glob", True))
         if type(value) in (list, tuple):
-            replaced: Any = type(value)(self._path(item, filesystem, reads, writes, patterns) for item in value)
+            replaced: Any = type(value)(self.path(item, filesystem, reads, writes, patterns) for item in value)
         else:
-            replaced = self._path(value, filesystem, reads, writes, patterns)
+            replaced = self.path(value, filesystem, reads, writes, patterns)
         if argument.name in self.named:
             self.named[argument.name] = replaced
         elif argument.position < len(self.values):
             self.values[argument.position] = replaced
 
-    def _path(self, item: Any, filesystem: object, reads: bool, writes: bool, patterns: bool) -> Any:  # noqa: ANN401 - a path, or anything
+    def path(self, item: Any, filesystem: object, reads: bool, writes: bool, patterns: bool) -> Any:  # noqa: ANN401 - a path, or anything
+        """Tell the log of one path, which may be a pattern, and say where it is to be opened."""
         if not isinstance(item, str | os.PathLike):
             return item  # an open file, a buffer, a table
         path = local_path(item, filesystem)
         if path is None:
-            if self._log is not None and reads:
-                self._log.cannot_restore(f"object {printable(without_credentials(os.fsdecode(item)))}")
+            if self.log is not None and reads:
+                self.log.cannot_restore(f"object {printable(without_credentials(os.fsdecode(item)))}")
             return item
         if patterns and is_pattern(path):
             if path in _patterns():
@@ -258,23 +265,29 @@ class _Call:
             self._patterns |= {opened}
             for name in found:
                 self.described.append((name, "write" if writes else "read"))
-                self._tell(name, reads, writes)
+                self.tell(name, reads, writes)
         else:
-            opened = path if _redirect is None else _redirect(path, writes)
-            self.seen.append(opened)
+            opened = self.redirected(path, writes)
             self.described.append((opened, "write" if writes else "read"))
-            if writes:
-                self.written.append(opened)
-            self._tell(opened, reads, writes)
+            self.tell(opened, reads, writes)
         return item if opened == path else opened
 
-    def _tell(self, name: str, reads: bool, writes: bool) -> None:
-        if self._log is not None:
+    def redirected(self, path: str, writes: bool) -> str:
+        """Where a path is opened; the library's own opening of it has been told."""
+        opened = redirected(path, writes)
+        self.seen.append(opened)
+        if writes:
+            self.written.append(opened)
+        return opened
+
+    def tell(self, name: str, reads: bool, writes: bool) -> None:
+        """Tell the log of a file or folder."""
+        if self.log is not None:
             with unobserved():
                 if reads:
-                    self._log.read(name, self._via, folders=True)
+                    self.log.read(name, self.via, folders=True)
                 if writes:
-                    self._log.write(name, self._via, folders=True)
+                    self.log.write(name, self.via, folders=True)
 
 
 def _name_of(item: Any) -> str | None:  # noqa: ANN401 - anything; open files are picked out

@@ -4,18 +4,34 @@ Knows the notations of pyarrow, fsspec and polars; lists folders for patterns, a
 """
 
 # Paths are strings here: they may hold any bytes, and a Path for every open of the process costs too much.
-# ruff: noqa: PTH111, PTH207
+# ruff: noqa: PTH111, PTH113, PTH202, PTH207
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 
 from lineage_flows.capture.paths import from_uri
 
-__all__ = ["fixed_folder", "is_pattern", "local_path", "matches"]
+__all__ = ["elsewhere", "fixed_folder", "is_file", "is_pattern", "local_path", "matches"]
 
 _WILDCARDS = "*?["
+_KIND = re.compile(r"([A-Za-z]\w+):")
+
+
+def is_file(path: str) -> bool:
+    """Whether there is a file of that name that holds anything."""
+    try:
+        return os.path.isfile(path) and os.path.getsize(path) > 0
+    except (OSError, ValueError):
+        return False
+
+
+def elsewhere(database: str) -> str | None:
+    """The kind of server or foreign format that a database's name begins with (``md:``, ``postgres:``); None for a plain file."""
+    found = _KIND.match(database)
+    return found[1] if found and found[1] != "file" else None
 
 
 def is_pattern(path: str) -> bool:

@@ -5,23 +5,28 @@ Knows names, versions and contents; the adapters tell it of accesses. Must not k
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content
+from lineage_flows.capture.paths import printable
 from lineage_flows.capture.streams import Assembly, content_of
+from lineage_flows.capture.targets import Facts, Queries, Target
 from lineage_flows.capture.touches import rfc3339
 
 if TYPE_CHECKING:
+    from lineage_flows.capture.adapters.rows import Rows
     from lineage_flows.capture.left_out import LeftOut
     from lineage_flows.content import Store
+    from lineage_flows.record_base import ObjectFacts
     from lineage_flows.records import DatasetRef
 
-__all__ = ["Facts", "ObjectLog", "Target", "Touch"]
+__all__ = ["Facts", "ObjectLog", "Pending", "Queries", "Target", "Touch"]
 
 Direction = Literal["read", "write"]
 
@@ -30,26 +35,7 @@ _MOST_UNFINISHED = 64
 """Streams that are set aside at the same time; of the older ones only what is read in a row is hashed."""
 _MOST_STATEMENTS = 20
 _UNKNOWN = Content(None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is touched, by the names that OpenLineage gives it; ``uri`` says which one, without secrets."""
-
-    namespace: str
-    name: str
-    uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """See ``record_base.ObjectFacts``, which is only imported when something is recorded."""
-
-    version: str | None = None
-    etag: str | None = None
-    status: int | None = None
-    rows: int | None = None
-    statements: tuple[str, ...] = ()
+_MOST_TABLES = 200
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +54,17 @@ class Touch:
     note: str | None = None
     left_out: bool = False
     details: Details | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """What was written in a transaction that is still open."""
+
+    log: ObjectLog
+    target: Target
+    via: str
+    facts: Facts
+    note: str | None
 
 
 class ObjectLog:
@@ -98,6 +95,9 @@ class ObjectLog:
         self._lock = threading.Lock()
         self._touches: dict[tuple[object, ...], Touch] = {}
         self._unfinished: list[Assembly] = []
+        self._queried: dict[tuple[str, str], Queries] = {}
+        self._pending: dict[Pending, None] = {}
+        self._results: dict[Rows, Callable[[Facts], None]] = {}
         self._closed = False
         self.parts: dict[str, dict[int, int]] = {}
         """Sizes of the parts of uploads that are not complete, by the upload's id and the part's number."""
@@ -157,12 +157,74 @@ class ObjectLog:
         if not touch.left_out:
             touch.content = content_of(data, self._store, size_cap=self._size_cap)
 
+    def queries(self, path: str, direction: Direction) -> Queries:
+        """What was asked of a database that is a file of this machine; the file itself is the ``FileLog``'s."""
+        with self._lock:
+            found = self._queried.get((path, direction))
+            if found is None:
+                found = self._queried[path, direction] = Queries()
+            return found
+
+    def described(self, datasets: list[DatasetRef], rename: Callable[[str], str] | None) -> list[DatasetRef]:
+        """Datasets of files, those that are databases with what was asked of them; ``rename`` is a replay's, see ``FileLog``."""
+        known = {
+            (printable(rename(path) if rename else path), how): asked.facts()
+            for (path, how), asked in self._queried.items()
+        }
+        return [
+            dataset.model_copy(update={"facts": _facts(facts)})
+            if dataset.facts is None and (facts := known.get((dataset.path, dataset.direction))) is not None
+            else dataset
+            for dataset in datasets
+        ]
+
+    def pending(self, target: Target, via: str, facts: Facts, note: str | None = None) -> Pending:
+        """The run has written what may still be taken back."""
+        entry = Pending(self, target, via, facts, note)
+        with self._lock:
+            self._pending[entry] = None
+        return entry
+
+    def settle(self, entry: Pending, *, committed: bool) -> None:
+        """What was written is there for good, or was taken back; what is settled already stays so."""
+        with self._lock:
+            if entry not in self._pending:
+                return
+            del self._pending[entry]
+        if committed:
+            self.write(entry.target, entry.via, entry.facts, note=entry.note)
+
+    def fetching(self, rows: Rows, told: Callable[[Facts], None]) -> None:
+        """A result is being fetched; ``told`` is called once with what is known of it, at its end or the run's."""
+        with self._lock:
+            self._results[rows] = told
+            oldest = next(iter(self._results)) if len(self._results) > _MOST_UNFINISHED else None
+        if oldest is not None:
+            self.fetched(oldest, to_end=False)
+
+    def is_fetching(self, rows: Rows) -> bool:
+        """Whether more of a result is still recorded."""
+        return rows in self._results
+
+    def fetched(self, rows: Rows, *, to_end: bool) -> None:
+        """No more is fetched of a result."""
+        with self._lock:
+            told = self._results.pop(rows, None)
+        if told is not None:
+            fingerprint = rows.fingerprint() if to_end else None
+            told(Facts(rows=rows.count, results=() if fingerprint is None else (fingerprint,)))
+
     def close(self) -> list[DatasetRef]:
         """What was touched. What is read of a stream afterwards does not count any more."""
+        for rows in list(self._results):
+            self.fetched(rows, to_end=False)
+        for entry in self._pending:
+            self.write(entry.target, entry.via, entry.facts, note="not committed when the run ended")
+        self._pending = {}
         with self._lock:
             self._closed = True
             touches = _one_of_each(list(self._touches.values()))
-        own = {_version(touch): touch.order for touch in reversed(touches) if touch.direction == "write"}
+        own = {_version(touch): touch.order for touch in reversed(touches) if _is_own(touch)}
         found = [
             _dataset(touch)
             for touch in touches
@@ -181,7 +243,7 @@ class ObjectLog:
         key: tuple[object, ...] = (target.uri, direction, facts.version, facts.etag, facts.status)
         if same is not None:
             key = (*key, same)
-        elif direction == "read" and facts.etag is None and not facts.statements:
+        elif direction == "read" and facts.etag is None and not facts.statements and facts.rows is None:
             key = (*key, next(self._order))  # nobody says whether the next answer is the same: each is one of its own
         with self._lock:
             touch = self._touches.get(key)
@@ -216,6 +278,11 @@ def _side(touch: Touch) -> tuple[str, Direction]:
     return touch.target.uri, touch.direction
 
 
+def _is_own(touch: Touch) -> bool:
+    """Whether reading the same again gives what was written; a table may hold more."""
+    return touch.direction == "write" and not touch.facts.statements
+
+
 def _version(touch: Touch) -> tuple[str, str | None, str | None]:
     return touch.target.uri, touch.facts.version, touch.facts.etag
 
@@ -223,12 +290,20 @@ def _version(touch: Touch) -> tuple[str, str | None, str | None]:
 def _merged(old: Facts, new: Facts) -> Facts:
     statements = tuple(dict.fromkeys([*old.statements, *new.statements]))[:_MOST_STATEMENTS]
     rows = None if old.rows is None and new.rows is None else (old.rows or 0) + (new.rows or 0)
-    return Facts(new.version, new.etag, new.status, rows, statements)
+    tables = tuple(dict.fromkeys([*old.tables, *new.tables]))[:_MOST_TABLES]
+    results = tuple(dict.fromkeys([*old.results, *new.results]))[:_MOST_STATEMENTS]
+    return Facts(new.version, new.etag, new.status, rows, statements, tables, results, old.uncounted or new.uncounted)
+
+
+def _facts(facts: Facts) -> ObjectFacts:
+    from lineage_flows.record_base import ObjectFacts  # this module is loaded while Prefect starts
+
+    said = {name: value for name, value in dataclasses.asdict(facts).items() if name != "uncounted"}
+    return ObjectFacts(**{**said, "rows": None if facts.uncounted else facts.rows})
 
 
 def _dataset(touch: Touch) -> DatasetRef:
-    from lineage_flows.record_base import ObjectFacts  # this module is loaded while Prefect starts
-    from lineage_flows.records import DatasetRef
+    from lineage_flows.records import DatasetRef  # as above
 
     assembly, facts = touch.assembly, touch.facts
     content = touch.content or (assembly.content if assembly else None) or Content(None, touch.size)
@@ -249,8 +324,6 @@ def _dataset(touch: Touch) -> DatasetRef:
         order=touch.order,
         touched=rfc3339(touch.moment),
         note="; ".join(notes) or None,
-        facts=ObjectFacts(
-            version=facts.version, etag=facts.etag, status=facts.status, rows=facts.rows, statements=facts.statements
-        ),
+        facts=_facts(facts),
     )
     return ref if touch.details is None else touch.details.on(ref)

@@ -9,7 +9,7 @@ import os
 import sys
 import urllib.parse
 
-__all__ = ["endpoints", "folders"]
+__all__ = ["endpoints", "folders", "is_database"]
 
 
 def folders() -> tuple[str, ...]:
@@ -38,3 +38,23 @@ def endpoints() -> tuple[tuple[str, int], ...]:
         if parts.hostname:
             found.append((parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)))
     return tuple(found)
+
+
+def is_database(place: str) -> bool:
+    """Whether a database is the one that Prefect's server keeps its own state in.
+
+    Args:
+        place: absolute path of a file of SQLite's, or ``host:port/database``.
+    """
+    if place.startswith("/") and any(place.startswith(folder.rstrip("/") + "/") for folder in folders()):
+        return True
+    settings = sys.modules.get("prefect.settings")
+    if settings is None:
+        return False
+    url = settings.get_current_settings().server.database.connection_url
+    if url is None:
+        return False
+    parts = urllib.parse.urlsplit(url.get_secret_value() if hasattr(url, "get_secret_value") else str(url))
+    if parts.scheme.startswith("sqlite"):
+        return place == os.path.abspath(urllib.parse.unquote(parts.path[1:]).partition("?")[0])  # noqa: PTH100 - as above
+    return place == f"{parts.hostname}:{parts.port or 5432}/{parts.path[1:]}"

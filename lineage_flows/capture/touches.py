@@ -72,7 +72,10 @@ class Read:
 
 @dataclass(slots=True)
 class Write:
-    """A file that was opened for writing; ``moment`` is when it last was. ``before`` is what lay there at first."""
+    """A file that was opened for writing; ``moment`` is when it last was. ``before`` is what lay there at first.
+
+    ``journal`` is a database's write-ahead log, with what it was at first.
+    """
 
     order: int
     moment: int
@@ -80,6 +83,7 @@ class Write:
     via: list[str]
     folders: bool
     details: Details | None = None
+    journal: tuple[str, Signature | None] | None = None
 
 
 @dataclass(slots=True)

@@ -206,6 +206,8 @@ class Datasets:
             "etag": facts.etag,
             "status": facts.status,
             "statements": list(facts.statements) or None,
+            "tables": list(facts.tables) or None,
+            "results": list(facts.results) or None,
         }
 
     def _artifact(self, uri: str, name: str, value: ValueRef, *, known_by: Iterable[str] = ()) -> Facet:

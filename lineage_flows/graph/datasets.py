@@ -179,8 +179,9 @@ def _own_properties(own: Facet) -> dict[str, str | None]:
     for key in ("size", "status"):
         if (number := own.number(key)) is not None:
             facts[f"{PROPERTY}{key}"] = str(number)
-    if statements := own.texts("statements"):
-        facts[f"{PROPERTY}statements"] = fit_json(list(statements))
+    for key in ("statements", "tables", "results"):
+        if listed := own.texts(key):
+            facts[f"{PROPERTY}{key}"] = fit_json(list(listed))
     if blob := blob_digest(own):
         facts[f"{PROPERTY}blob"] = fit_text(blob)
     if (preview := own.raw("preview")) is not None:

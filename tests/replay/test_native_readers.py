@@ -86,3 +86,90 @@ def test_what_polars_read_is_all_that_a_replay_needs(desk: Desk, tmp_path: Path)
     assert_identical(report)
     assert set(verdicts(report).values()) == {"identical"}
     assert sorted(path.name for path in shared.rglob("*") if path.is_file()) == ["9.parquet"]
+
+
+DUCKDB = """
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+from prefect import flow, task
+
+SHARED = "{shared}"
+
+
+@task
+def patterns():
+    far = duckdb.sql("select sum(a) from '" + SHARED + "/parts/*.parquet'").fetchall()
+    near = duckdb.connect().execute("select sum(a) from read_csv(['data/x.csv', 'data/y.csv'])").fetchall()
+    return far, near, duckdb.read_json(SHARED + "/rows.ndjson").fetchall()
+
+
+@task
+def database(rows):
+    kept = pd.DataFrame({{"a": [row[0] for row in rows]}})
+    with duckdb.connect(SHARED + "/desk.db") as connection:
+        connection.execute("insert into prices select a from kept")
+        return connection.sql("from prices order by a").fetchall(), len(kept)
+
+
+@task
+def write():
+    made = pd.DataFrame({{"a": [1.5, 2.5], "k": ["x", "y"]}})
+    Path("out").mkdir(exist_ok=True)
+    duckdb.sql("copy (select * from made) to 'out/made.parquet' (format parquet)")
+    duckdb.sql("from made").write_csv(SHARED + "/made.csv")
+    return len(made)
+
+
+@task
+def read_back(rows):
+    return duckdb.sql("from 'out/made.parquet' union all from '" + SHARED + "/made.csv' order by a").fetchall(), rows
+
+
+@task
+def attached():
+    connection = duckdb.connect()
+    connection.execute("attach '" + SHARED + "/desk.db' as desk (read_only)")
+    found = connection.execute("select max(a) from desk.prices").fetchall()
+    connection.close()
+    return found
+
+
+@flow
+def pour():
+    total = patterns()
+    return total, database([(10,), (20,)]), attached(), read_back(write())
+
+
+if __name__ == "__main__":
+    pour()
+"""
+
+
+def test_what_duckdb_read_is_all_that_a_replay_needs(desk: Desk, tmp_path: Path) -> None:
+    import duckdb
+
+    shared = tmp_path / "shared"
+    (shared / "parts").mkdir(parents=True)
+    for number in range(2):
+        duckdb.sql(f"copy (select {number} as a) to '{shared}/parts/{number}.parquet'")
+    (shared / "rows.ndjson").write_text('{"a": 1}\n{"a": 2}\n')
+    with duckdb.connect(str(shared / "desk.db")) as connection:
+        connection.execute("create table prices as select 5 as a")
+    desk.write("data/x.csv", "a\n1\n2\n")
+    desk.write("data/y.csv", "a\n3\n")
+    run = desk.run(DUCKDB.format(shared=shared))
+    # As above; and the database that lies there now is another.
+    shutil.rmtree(desk.folder)
+    shutil.rmtree(shared)
+    (shared / "parts").mkdir(parents=True)
+    duckdb.sql(f"copy (select 77 as a) to '{shared}/parts/9.parquet'")
+    with duckdb.connect(str(shared / "desk.db")) as connection:
+        connection.execute("create table prices as select 99 as a")
+    before = (shared / "desk.db").read_bytes()
+    report = desk.replay(run)
+    assert_identical(report)
+    assert set(verdicts(report).values()) == {"identical"}
+    assert sorted(path.name for path in shared.rglob("*") if path.is_file()) == ["9.parquet", "desk.db"]
+    assert (shared / "desk.db").read_bytes() == before

@@ -10,11 +10,14 @@ import threading
 from types import ModuleType
 
 from lineage_flows.capture import seams
+from lineage_flows.capture.adapters.duckdb_files import DuckdbAdapter
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
 from lineage_flows.capture.adapters.pandas_objects import PandasAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.secret_values import SecretAdapter
 from lineage_flows.capture.adapters.shape import Adapter
+from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
+from lineage_flows.capture.adapters.sqlite import AioSqliteAdapter, SqliteAdapter
 
 __all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
 
@@ -26,10 +29,14 @@ ADAPTERS: tuple[Adapter, ...] = (
     RequestsAdapter(),
     HttpxAdapter(),
     PandasAdapter(),
+    DuckdbAdapter(),
+    SqliteAdapter(),
+    AioSqliteAdapter(),
+    SqlalchemyAdapter(),
 )
 """All of them. An adapter module imports nothing of its library."""
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # an adapter that tries its library out may have it import another that is watched
 _hooked = False
 _installed = False
 

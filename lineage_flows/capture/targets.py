@@ -1,0 +1,90 @@
+"""What is no local file, by name, what its store says of it, and what was asked of a database.
+
+Knows names and numbers only; must not know any library, nor the log of a run.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+__all__ = ["Facts", "Queries", "Target"]
+
+_MOST_STATEMENTS = 20
+_MOST_TABLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is touched, by the names that OpenLineage gives it; ``uri`` says which one, without secrets."""
+
+    namespace: str
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """See ``record_base.ObjectFacts``, which is only imported when something is recorded.
+
+    ``uncounted`` says that more rows were changed than ``rows``, and nobody knows how many.
+    """
+
+    version: str | None = None
+    etag: str | None = None
+    status: int | None = None
+    rows: int | None = None
+    statements: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    uncounted: bool = False
+
+
+class Queries:
+    """What was asked of one database, or written into it: cheap to add to, since some flows ask a million times."""
+
+    __slots__ = ("_lock", "results", "rows", "statements", "tables", "uncounted")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.rows: int | None = None
+        self.uncounted = False
+        self.statements: dict[str, None] = {}
+        self.tables: dict[str, None] = {}
+        self.results: dict[str, None] = {}
+
+    @property
+    def wants_results(self) -> bool:
+        """Whether more fingerprints of results are recorded."""
+        return len(self.results) < _MOST_STATEMENTS
+
+    def add(self, statement: str, tables: tuple[str, ...], rows: int | None = None, *, uncounted: bool = False) -> None:
+        """A statement was executed; ``rows`` were changed by it, or nobody knows how many."""
+        with self._lock:
+            self.uncounted = self.uncounted or uncounted
+            if statement not in self.statements and len(self.statements) < _MOST_STATEMENTS:
+                self.statements[statement] = None
+            for table in tables:
+                if len(self.tables) < _MOST_TABLES:
+                    self.tables[table] = None
+            if rows is not None:
+                self.rows = (self.rows or 0) + rows
+
+    def facts(self) -> Facts:
+        """All of it."""
+        with self._lock:
+            return Facts(
+                rows=self.rows,
+                statements=tuple(self.statements),
+                tables=tuple(self.tables),
+                results=tuple(self.results),
+                uncounted=self.uncounted,
+            )
+
+    def fetched(self, facts: Facts) -> None:
+        """A result was fetched."""
+        with self._lock:
+            self.rows = (self.rows or 0) + (facts.rows or 0)
+            for result in facts.results:
+                if len(self.results) < _MOST_STATEMENTS:
+                    self.results[result] = None
