@@ -40,6 +40,7 @@ __all__ = [
     "configure",
     "current",
     "here",
+    "is_any_active",
     "remember_read",
     "unobserved",
 ]
@@ -370,6 +371,11 @@ def current() -> FileLog | None:
 def here() -> Carried[FileLog]:
     """Whom the executing code belongs to, for a thread that is started without a context."""
     return _active.here()
+
+
+def is_any_active() -> bool:
+    """Whether any run goes on in this process."""
+    return _active.any
 
 
 def remember_read(path: str) -> None:

@@ -18,6 +18,7 @@ from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
+from lineage_flows.capture.travel import missing
 from lineage_flows.errors import LineageError
 from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json
 
@@ -131,6 +132,8 @@ class FlowRecorder:
         if level == "off" or is_internal(engine.flow.fn):
             return None
         parent = current_flow.get()
+        if parent is None and (outer := current_step.get()) is not None:
+            parent = outer.flow  # called by a step in a process that does not run the step's flow
         links = Links() if parent is None else parent.root.links
         if parent is not None:
             catch_up(self._session, parent)
@@ -234,6 +237,10 @@ class FlowRecorder:
                 touched = flow.files.close()
                 flow.datasets.extend(touched.datasets)
                 flow.errors.extend(touched.errors)
+        if flow.is_root and flow.sent:
+            with self._boundary.guard("looking for what ran in other processes", flow.errors):
+                if (lost := missing(session, flow.sent)) is not None:
+                    flow.errors.append(lost)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]

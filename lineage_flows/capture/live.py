@@ -70,6 +70,8 @@ class LiveFlow:
     """Of a root: whether steps under it may run in other processes."""
     caught_up: int = 0
     """See ``events.Sink.completed``."""
+    sent: dict[str, str] = field(default_factory=dict)
+    """Of a root: task runs that were sent to other processes: run id -> the task's name."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     generators: dict[str, Callable[[], None]] = field(default_factory=dict)
     """Generator tasks that nobody has read to their end yet: run id -> records what they yielded so far."""
