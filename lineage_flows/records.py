@@ -216,6 +216,8 @@ class StepRecord(Frozen):
 
     ``index`` is its rank among the steps of the same flow run and task name, in order of submission; -1 until the run record is
     assembled. ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
+    ``cached_from`` is the result that Prefect took from its cache in place of calling the function, as its maker gave it out;
+    None when that is not known.
     """
 
     run_id: str
@@ -242,6 +244,7 @@ class StepRecord(Frozen):
     random: RandomStates | None = None
     error: ErrorRef | None = None
     cached: bool = False
+    cached_from: Source | None = None
     restored: bool = False
     unrestorable: tuple[str, ...] = ()
     capture_errors: tuple[str, ...] = ()

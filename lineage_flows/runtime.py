@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from lineage_flows.delivery import Courier, Receiver, Spool
     from lineage_flows.records import RunRecord
 
-__all__ = ["Runtime", "active", "arrive", "decline", "graph_path", "open_spool", "prepare", "receivers", "start", "stop"]
+__all__ = [
+    "Runtime",
+    "active",
+    "arrive",
+    "decline",
+    "graph_path",
+    "open_spool",
+    "prepare",
+    "receivers",
+    "start",
+    "stop",
+]
 
 _log = logging.getLogger("lineage_flows")
 _lock = threading.RLock()
@@ -228,9 +239,7 @@ def stop() -> None:
         runtime, _active = _active, None
         if runtime is None:
             return
-        from lineage_flows.capture import engine
-
-        from lineage_flows.capture import travel
+        from lineage_flows.capture import engine, travel
 
         engine.uninstall()
         travel.uninstall()

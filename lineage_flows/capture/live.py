@@ -111,8 +111,13 @@ class LiveStep:
     files: FileLog | None = None
     raised: ErrorRef | None = None
     from_cache: bool = False
+    cached_from: Source | None = None
+    unread: object = None
+    """Of a submitted generator: Prefect's transaction, until its result is known."""
     restored: bool = False
     finished: bool = False
+    ended: StepRecord | None = None
+    """The record as its last event said it."""
 
 
 current_flow: contextvars.ContextVar[LiveFlow | None] = contextvars.ContextVar("lineage_flows_flow", default=None)

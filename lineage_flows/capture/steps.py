@@ -13,14 +13,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture import facts, files, randomness, reused
 from lineage_flows.capture.adoption import adopt, catch_up
 from lineage_flows.capture.code import function_ref
+from lineage_flows.capture.disk_cache import disk_cache
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.capture.live import LiveStep, current_step
+from lineage_flows.capture.turns import current_turn
 from lineage_flows.capture.yields import UNSEEN, Yields
-from lineage_flows.records import AttemptRef, StepRecord, ValueRef
+from lineage_flows.records import AttemptRef, Level, StepRecord, ValueRef
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StepRecorder"]
 
+_RUNNING = {"state": "Running", "state_type": "RUNNING"}
 _RETRIES = frozenset({"Retrying", "AwaitingRetry"})
 
 
@@ -94,28 +97,47 @@ class StepRecorder:
             current_step.reset(token)
             self._close_attempt(step)
 
-    def returned(self, engine: Any, result: object) -> None:
+    def returned(self, engine: Any, result: object, transaction: Any) -> None:
         """The task's function has returned (or its cached result was read); called before Prefect sets the final state."""
         step = _step_of(engine)
         if step is None:
             return
+        value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
+        if inspect.isgenerator(value):
+            step.unread = transaction  # of a submitted one, Prefect makes a list before it sets the state
+            return
         self._close_attempt(step)
         with self._boundary.guard("recording a task's result", step.errors):
             step.raised = None
-            value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
-            ref = self._session.values.see(value)
-            if step.yields is not None:
-                # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
-                step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
-                return
-            level = step.start.level
-            # A replay can neither read again what is gone, nor look into another machine's cache of results.
-            needed = bool(step.unrestorable) or step.from_cache
-            if level == "all" or (self._session.keeps(level) and needed):
-                ref = self._session.values.keep(value, ref)
-            step.output = ref
-            uri = self._session.result_uri("task-run", step.start.run_id)
-            step.flow.root.links.produced(step.start.run_id, uri, ref)
+            self._given_out(step, value, transaction)
+
+    def _given_out(self, step: LiveStep, value: object, transaction: Any) -> None:
+        ref = self._session.values.see(value)
+        if step.yields is not None:
+            # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
+            step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
+            return
+        level = step.start.level
+        # A replay can neither read again what is gone, nor look into another machine's cache of results.
+        needed = bool(step.unrestorable) or step.from_cache
+        if level == "all" or (self._session.keeps(level) and needed):
+            ref = self._session.values.keep(value, ref)
+        step.output = ref
+        uri = self._session.result_uri("task-run", step.start.run_id)
+        step.flow.root.links.produced(step.start.run_id, uri, ref)
+        cache = disk_cache(self._session.cache)
+        if step.from_cache:
+            step.cached_from = reused.maker(cache, transaction, ref)
+        elif not step.restored:
+            reused.remember(cache, transaction, step.start.run_id, uri, ref)
+
+    def rolled_back(self, engine: Any) -> None:
+        """A transaction that the task run was a part of has failed: what it did may be undone, by the task's own hooks."""
+        step = _step_of(engine)
+        if step is None or step.ended is None:
+            return
+        with self._boundary.guard("recording a rollback", step.errors):
+            self._say_again(step, {"state": "RolledBack"})
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -152,6 +174,8 @@ class StepRecorder:
             if step is not None and not step.finished and not state.is_running():
                 step.finished = True
                 self._close_attempt(step)
+                if step.unread is not None and state.is_completed():
+                    self._given_out(step, facts.unwrap_result(state), step.unread)
                 if step.yields is not None and step.output is None:
                     step.output = self._yielded_so_far(step, left=True)
                 self._closed(step)
@@ -166,6 +190,8 @@ class StepRecorder:
             step.yields = Yields("async_generator" if inspect.isasyncgenfunction(engine.task.fn) else "generator")
             self.generators[step.start.run_id] = step
             step.flow.generators[step.start.run_id] = partial(self._unfinished, step)
+            if (turn := current_turn.get()) is not None:
+                turn.attempt(step)
         return step
 
     def _closed(self, step: LiveStep) -> None:
@@ -191,8 +217,7 @@ class StepRecorder:
                 update={
                     "attempt": step.attempt,
                     "attempts": tuple(step.attempts),
-                    "state": "Running",
-                    "state_type": "RUNNING",
+                    **_RUNNING,
                     "inputs": step.inputs,
                     "output": step.output,
                     "capture_errors": tuple(step.errors),
@@ -218,7 +243,6 @@ class StepRecorder:
         step.attempt = max(task_run.run_count, 1)
         step.attempt_started = facts.now()
         step.raised = None
-        level = step.start.level
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
             catch_up(self._session, step.flow)
             step.inputs = self._session.values.inputs(
@@ -227,17 +251,14 @@ class StepRecorder:
                 lambda name: facts.tracked_inputs(task_run, name),
             )
         step.datasets = []
-        step.files = files.FileLog(
-            self._session.store_for(level),
-            size_cap=int(self._session.settings.size_cap),
-            original_path=self._session.interceptor.original_path if self._session.interceptor else None,
-            keep_written=level == "all",
-        )
+        step.files = self._file_log(step.start.level)
         if first:
             step.start = step.start.model_copy(
                 update={"inputs": step.inputs, "started": step.attempt_started, "attempt": step.attempt}
             )
-            self._session.sink.accept(self._session.builder.step_event("START", step.start, step.flow.start))
+            # A process that is killed must leave the step; where the flow dies with it, there is no record to be in.
+            known = step.start.model_copy(update=_RUNNING) if step.flow.root.adopted else None
+            self._session.sink.accept(self._session.builder.step_event("START", step.start, step.flow.start), known)
         return step
 
     def _new_step(self, engine: Any, task_run: TaskRun) -> LiveStep | None:
@@ -268,6 +289,14 @@ class StepRecorder:
             level=level,
         )
         return LiveStep(start=record, flow=flow)
+
+    def _file_log(self, level: Level) -> files.FileLog:
+        return files.FileLog(
+            self._session.store_for(level),
+            size_cap=int(self._session.settings.size_cap),
+            original_path=self._session.interceptor.original_path if self._session.interceptor else None,
+            keep_written=level == "all",
+        )
 
     def _close_attempt(self, step: LiveStep) -> None:
         """Take in what the attempt touched; the first call after the function's end counts."""
@@ -315,13 +344,30 @@ class StepRecorder:
                 "random": self._session.random_states(step.random, step.draws, step.start.level),
                 "error": error,
                 "cached": state.name == "Cached" and not step.restored,
+                "cached_from": step.cached_from,
                 "restored": step.restored,
                 "unrestorable": tuple(step.unrestorable),
                 "capture_errors": tuple(step.errors),
             }
         )
-        kind = ENDINGS.get(state.type.value, "ABORT")
+        step.ended = record
+        self._ended(step, record)
+
+    def _ended(self, step: LiveStep, record: StepRecord) -> None:
+        kind = ENDINGS.get(record.state_type, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
+
+    def _say_again(self, step: LiveStep, news: dict[str, object]) -> None:
+        """More has become known of a task run than its end said."""
+        if step.ended is None:
+            return
+        more = {
+            "datasets": tuple(step.datasets),
+            "unrestorable": tuple(step.unrestorable),
+            "capture_errors": tuple(step.errors),
+        }
+        step.ended = step.ended.model_copy(update={**more, **news})
+        self._ended(step, step.ended)
 
 
 def _step_of(engine: Any) -> LiveStep | None:

@@ -53,6 +53,8 @@ class Datasets:
     def step(self, record: StepRecord, job: str) -> tuple[list[Facet], list[Facet]]:
         """Inputs and outputs of a task run whose job is ``job``."""
         inputs = [*self._inputs(record, job, record.inputs, "task-run"), *self._files(record, "read")]
+        if record.cached_from is not None and record.output is not None:
+            inputs += self._sources(InputRef(name="cache", value=record.output, sources=(record.cached_from,)), job)
         outputs = [*self._result(record, job, record.output, "task-run"), *self._files(record, "write")]
         return inputs, outputs
 

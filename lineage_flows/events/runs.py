@@ -71,6 +71,7 @@ def task_run(facets: Facets, kind: EventKind, record: StepRecord) -> Facet:
         rootRunId=record.root_run_id,
         parentStepId=record.parent_step_id,
         cached=record.cached,
+        cachedFrom=record.cached_from.run_id if record.cached_from else None,
         restored=record.restored,
         function=_function(record.function),
         unrestorable=list(record.unrestorable),

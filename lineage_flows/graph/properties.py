@@ -47,6 +47,7 @@ STEP_PROPERTIES: dict[str, Reader] = {
     "rootRunId": "run_id",
     "parentStepId": "run_id",
     "cached": "flag",
+    "cachedFrom": "run_id",
     "restored": "flag",
     "unrestorable": "json",
     "captureErrors": "number",
