@@ -255,6 +255,7 @@ class FlowRecord(Frozen):
     """One flow run, as far as it is known at the moment of the record (start, or end).
 
     ``random`` is the state when the flow's function was called, ``module_random`` what its module was imported with.
+    ``rolled_back`` names the task runs of this flow run whose transaction failed after they had completed.
     """
 
     run_id: str
@@ -285,6 +286,7 @@ class FlowRecord(Frozen):
     module_random: RandomStates | None = None
     error: ErrorRef | None = None
     replay: ReplayInfo | None = None
+    rolled_back: tuple[str, ...] = ()
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     prefect_version: str = ""

@@ -96,13 +96,17 @@ class FlowRecorder:
             return
         with self._boundary.guard("recording a flow's result", flow.errors):
             flow.raised = None
-            value = facts.unwrap_result(result)
-            ref = self._session.values.see(value)
-            links = flow.root.links
-            catch_up(self._session, flow)
-            flow.result_sources = links.sources(ref, (), identity_is_safe=True)
-            flow.result = self._session.values.keep(value, ref) if flow.start.level == "all" else ref
-            links.produced(flow.start.run_id, self._session.result_uri("flow-run", flow.start.run_id), flow.result)
+            flow.unread = facts.has_futures(result)  # Prefect waits for them before it sets the state
+            if not flow.unread:
+                self._given_out(flow, facts.unwrap_result(result))
+
+    def _given_out(self, flow: LiveFlow, value: object) -> None:
+        ref = self._session.values.see(value)
+        links = flow.root.links
+        catch_up(self._session, flow)
+        flow.result_sources = links.sources(ref, (), identity_is_safe=True)
+        flow.result = self._session.values.keep(value, ref) if flow.start.level == "all" else ref
+        links.produced(flow.start.run_id, self._session.result_uri("flow-run", flow.start.run_id), flow.result)
 
     def left(self, engine: Any) -> None:
         """A flow run has left the engine, whatever came of it; only a root flow run waits for delivery."""
@@ -230,6 +234,9 @@ class FlowRecorder:
 
     def _finished(self, flow: LiveFlow, state: State[Any]) -> None:
         session = self._session
+        if flow.unread and state.is_completed():
+            with self._boundary.guard("recording a flow's result", flow.errors):
+                self._given_out(flow, facts.unwrap_result(facts.unwrap_result(state)))
         for record_so_far in list(flow.generators.values()):
             record_so_far()
         with self._boundary.guard("recording files of a flow run", flow.errors):
@@ -283,6 +290,7 @@ class FlowRecorder:
                 "deployment": (background.deployment if background else None) or flow.start.deployment,
                 "random": self._session.random_states(flow.random, flow.draws, flow.start.level),
                 "error": error,
+                "rolled_back": tuple(flow.rolled_back),
                 "capture_errors": tuple(flow.errors),
             }
         )

@@ -63,6 +63,8 @@ class LiveFlow:
     raised: ErrorRef | None = None
     result: ValueRef | None = None
     result_sources: tuple[Source, ...] = ()
+    unread: bool = False
+    """Whether it gave out futures, whose values are known when they have all come."""
     finished: bool = False
     parent: LiveFlow | None = None
     adopted: bool = False
@@ -70,6 +72,8 @@ class LiveFlow:
     """Of a root: whether steps under it may run in other processes."""
     caught_up: int = 0
     """See ``events.Sink.completed``."""
+    rolled_back: list[str] = field(default_factory=list)
+    """Steps whose transaction failed after they had ended: run ids."""
     sent: dict[str, str] = field(default_factory=dict)
     """Of a root: task runs that were sent to other processes: run id -> the task's name."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -116,8 +120,6 @@ class LiveStep:
     """Of a submitted generator: Prefect's transaction, until its result is known."""
     restored: bool = False
     finished: bool = False
-    ended: StepRecord | None = None
-    """The record as its last event said it."""
 
 
 current_flow: contextvars.ContextVar[LiveFlow | None] = contextvars.ContextVar("lineage_flows_flow", default=None)

@@ -134,10 +134,8 @@ class StepRecorder:
     def rolled_back(self, engine: Any) -> None:
         """A transaction that the task run was a part of has failed: what it did may be undone, by the task's own hooks."""
         step = _step_of(engine)
-        if step is None or step.ended is None:
-            return
-        with self._boundary.guard("recording a rollback", step.errors):
-            self._say_again(step, {"state": "RolledBack"})
+        if step is not None and step.finished:  # its events have ended: its flow run tells of it
+            step.flow.rolled_back.append(step.start.run_id)
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -350,24 +348,8 @@ class StepRecorder:
                 "capture_errors": tuple(step.errors),
             }
         )
-        step.ended = record
-        self._ended(step, record)
-
-    def _ended(self, step: LiveStep, record: StepRecord) -> None:
-        kind = ENDINGS.get(record.state_type, "ABORT")
+        kind = ENDINGS.get(state.type.value, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
-
-    def _say_again(self, step: LiveStep, news: dict[str, object]) -> None:
-        """More has become known of a task run than its end said."""
-        if step.ended is None:
-            return
-        more = {
-            "datasets": tuple(step.datasets),
-            "unrestorable": tuple(step.unrestorable),
-            "capture_errors": tuple(step.errors),
-        }
-        step.ended = step.ended.model_copy(update={**more, **news})
-        self._ended(step, step.ended)
 
 
 def _step_of(engine: Any) -> LiveStep | None:

@@ -54,6 +54,7 @@ def flow_run(
         image=image,
         runRecord=None if run_record is None else {"digest": run_record.digest, "size": run_record.size},
         replay=_replay(record.replay),
+        rolledBack=list(record.rolled_back) or None,
         captureErrors=len(record.capture_errors),
     )
 

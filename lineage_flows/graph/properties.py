@@ -32,6 +32,7 @@ FLOW_PROPERTIES: dict[str, Reader] = {
     "parameters": "json",
     "rootRunId": "run_id",
     "parentRunId": "run_id",
+    "rolledBack": "json",
     "captureErrors": "number",
 }
 STEP_PROPERTIES: dict[str, Reader] = {
