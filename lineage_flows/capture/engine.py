@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import soft_seams
+from lineage_flows.capture import deployed, soft_seams
 from lineage_flows.errors import UnsupportedPrefectError
 
 if TYPE_CHECKING:
@@ -103,11 +103,13 @@ def install(flows: FlowRecorder, steps: StepRecorder) -> None:
         _link.append(getattr(module_of_tasks, _LINK))
         setattr(module_of_tasks, _LINK, _link_yield(_link[0], steps))
     soft_seams.install(steps)
+    deployed.install()
 
 
 def uninstall() -> None:
     """Put Prefect's own methods back."""
     soft_seams.uninstall()
+    deployed.uninstall()
     for (module, owner_name, method), original in _originals.items():
         setattr(getattr(importlib.import_module(module), owner_name), method, original)
     _originals.clear()

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts, files, randomness
-from lineage_flows.capture.adoption import catch_up, is_scattered
+from lineage_flows.capture.adoption import catch_up, interrupted, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
+from lineage_flows.capture.deployed import Caller, find_caller
 from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
@@ -138,18 +139,22 @@ class FlowRecorder:
         parent = current_flow.get()
         if parent is None and (outer := current_step.get()) is not None:
             parent = outer.flow  # called by a step in a process that does not run the step's flow
-        links = Links() if parent is None else parent.root.links
-        if parent is not None:
-            catch_up(self._session, parent)
         errors: list[str] = []
+        caller = Caller()
+        if parent is None:
+            with self._boundary.guard("looking for the flow run that ordered this one", errors):
+                caller = find_caller(self._session, flow_run)
+        else:
+            catch_up(self._session, parent)
+        links = caller.links if parent is None else parent.root.links
         try:
-            start = self._record(engine, state, level, parent)
+            start = self._record(engine, state, level, parent, caller)
         except LineageError as error:
             if self._boundary.strict:
                 raise
             self._boundary.report("keeping contents; only facts are recorded of this run", error, errors)
             level = "metadata"
-            start = self._record(engine, state, level, parent)
+            start = self._record(engine, state, level, parent, caller)
         flow = LiveFlow(
             start=start,
             errors=errors,
@@ -161,6 +166,7 @@ class FlowRecorder:
                 keep_written=level == "all",
             ),
             parent=parent,
+            caller=caller.record,
         )
         flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
         engine.__dict__["_lineage_flow"] = flow
@@ -168,13 +174,20 @@ class FlowRecorder:
         if parent is None:
             files.adopt_module_reads(flow.files)
             flow.background = gather(self._session, flow.start, flow_run)
-        event = self._session.builder.flow_event("START", flow.start, parent_flow=parent.start if parent else None)
+        if parent is None:
+            with self._boundary.guard("looking for earlier attempts of a flow run", errors):
+                flow.attempts.extend(interrupted(self._session, flow.start.run_id))
+            flow.start = flow.start.model_copy(update={"attempts": tuple(flow.attempts)})
+        kind: EventKind = "RUNNING" if flow.attempts else "START"
+        event = self._session.builder.flow_event(kind, flow.start, parent_flow=flow.calling)
         self._session.sink.accept(event, flow.start)
         if parent is None and self._session.on_enter is not None:
             self._session.on_enter()
         return flow
 
-    def _record(self, engine: Any, state: State[Any], level: Level, parent: LiveFlow | None) -> FlowRecord:
+    def _record(
+        self, engine: Any, state: State[Any], level: Level, parent: LiveFlow | None, caller: Caller
+    ) -> FlowRecord:
         import prefect
 
         flow_run: FlowRun = engine.flow_run
@@ -187,7 +200,7 @@ class FlowRecorder:
             run_name=flow_run.name,
             function=function_ref(engine.flow.fn, self._session.store_for(level)),
             entry=facts.entry_point(engine.flow.fn),
-            parent_run_id=parent.start.run_id if parent else None,
+            parent_run_id=parent.start.run_id if parent else caller.run_id,
             parent_step_id=str(flow_run.parent_task_run_id) if flow_run.parent_task_run_id else None,
             tags=tuple(sorted(flow_run.tags or ())),
             deployment=facts.deployment_of(flow_run),
@@ -197,7 +210,7 @@ class FlowRecorder:
             state=state.name or "",
             state_type=state.type.value,
             started=facts.now(),
-            parameters=self._parameters(engine.parameters or {}, level, parent.root.links if parent else Links()),
+            parameters=self._parameters(engine.parameters or {}, level, parent.root.links if parent else None, caller),
             module_random=randomness.module_states(self._session.put_json if self._session.keeps(level) else None)
             if parent is None
             else None,
@@ -206,9 +219,11 @@ class FlowRecorder:
             prefect_version=prefect.__version__,
         )
 
-    def _parameters(self, parameters: dict[str, object], level: Level, links: Links) -> tuple[InputRef, ...]:
+    def _parameters(
+        self, parameters: dict[str, object], level: Level, links: Links | None, caller: Caller
+    ) -> tuple[InputRef, ...]:
         values = self._session.values
-        found = values.inputs(parameters, links, lambda _: ())
+        found = values.inputs(parameters, caller.links if links is None else links, caller.tracked)
         if not self._session.keeps(level):
             return found
         return tuple(
@@ -229,8 +244,8 @@ class FlowRecorder:
         record = flow.start.model_copy(
             update={"attempts": tuple(flow.attempts), "state": state.name or "", "state_type": state.type.value}
         )
-        parent = flow.parent.start if flow.parent else None
-        self._session.sink.accept(self._session.builder.flow_event("RUNNING", record, parent_flow=parent), record)
+        event = self._session.builder.flow_event("RUNNING", record, parent_flow=flow.calling)
+        self._session.sink.accept(event, record)
 
     def _finished(self, flow: LiveFlow, state: State[Any]) -> None:
         session = self._session
@@ -253,8 +268,7 @@ class FlowRecorder:
         kind = ENDINGS[state.type.value]
         environment = background.environment if background else None
         if not flow.is_root:
-            parent = flow.parent.start if flow.parent else None
-            session.sink.accept(session.builder.flow_event(kind, record, parent_flow=parent), record)
+            session.sink.accept(session.builder.flow_event(kind, record, parent_flow=flow.calling), record)
             return
         run = assemble(record, session.sink.records(record.root_run_id))
         if session.interceptor is not None and record.replay is not None:
@@ -267,7 +281,9 @@ class FlowRecorder:
             stored = session.put_json(record_json(run))
         if stored is None:
             record = record.model_copy(update={"capture_errors": tuple(flow.errors)})
-        event = session.builder.flow_event(kind, record, run_record=stored, environment=environment)
+        event = session.builder.flow_event(
+            kind, record, run_record=stored, parent_flow=flow.calling, environment=environment
+        )
         session.sink.accept(event, record)
         if session.on_finish is not None:
             session.on_finish(run)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import facts, files, randomness, reused
-from lineage_flows.capture.adoption import adopt, catch_up
+from lineage_flows.capture.adoption import adopt, catch_up, interrupted
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.disk_cache import disk_cache
 from lineage_flows.capture.flows import ENDINGS
@@ -238,7 +238,7 @@ class StepRecorder:
                 engine.__dict__["_lineage_off"] = True
                 return None
             engine.__dict__["_lineage_step"] = step
-        step.attempt = max(task_run.run_count, 1)
+        step.attempt = max(task_run.run_count, 1) + step.before
         step.attempt_started = facts.now()
         step.raised = None
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
@@ -254,9 +254,11 @@ class StepRecorder:
             step.start = step.start.model_copy(
                 update={"inputs": step.inputs, "started": step.attempt_started, "attempt": step.attempt}
             )
+            begun = step.start.model_copy(update={**_RUNNING, "attempts": tuple(step.attempts)})
             # A process that is killed must leave the step; where the flow dies with it, there is no record to be in.
-            known = step.start.model_copy(update=_RUNNING) if step.flow.root.adopted else None
-            self._session.sink.accept(self._session.builder.step_event("START", step.start, step.flow.start), known)
+            known = begun if step.flow.root.adopted else None
+            event = self._session.builder.step_event("RUNNING" if step.attempts else "START", begun, step.flow.start)
+            self._session.sink.accept(event, known)
         return step
 
     def _new_step(self, engine: Any, task_run: TaskRun) -> LiveStep | None:
@@ -286,7 +288,9 @@ class StepRecorder:
             parent_step_id=outer.start.run_id if outer is not None else None,
             level=level,
         )
-        return LiveStep(start=record, flow=flow)
+        # Dask runs the tasks of a worker that died again, as the same run; only where a process took part can that be.
+        before = interrupted(self._session, record.run_id) if flow.root.adopted else ()
+        return LiveStep(start=record, flow=flow, attempts=list(before), before=len(before))
 
     def _file_log(self, level: Level) -> files.FileLog:
         return files.FileLog(

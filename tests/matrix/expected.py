@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-__all__ = ["EVERYWHERE", "SHAPES", "Shape", "at"]
+__all__ = ["DEPLOYED", "EVERYWHERE", "SHAPES", "Shape", "at"]
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,17 @@ SHAPES: dict[str, Shape] = {
     "crashing": Shape(("double",), state="Crashed"),
     "pausing": Shape(("double", "takes"), ("double>takes.x", "takes>pausing()")),
     "notebook": Shape(("in_a_cell",), ("notebook()>in_a_cell.x", "in_a_cell>notebook()")),
+    "delaying": Shape(("double", "takes"), ("double>takes.x", "takes>delaying()")),
+    "suspending": Shape(
+        ("before", "takes"),
+        ("before>takes.x", "takes>suspending()"),
+    ),
+    "ordering": Shape(("double", "takes"), ("alone()>takes.x", "takes>ordering()")),
     "alone": Shape(("double", "double"), ("alone()>double.x", "double>double.x", "double>alone()")),
 }
+
+DEPLOYED = ("chain", "parent", "retried", "failing", "asynchronous", "returning", "alone")
+"""Shapes that are run as deployments: served, and by a process worker."""
 
 EVERYWHERE = (
     "chain",

@@ -16,12 +16,14 @@ import traceback
 from pathlib import Path
 
 import pandas as pd
-from prefect import allow_failure, flow, get_client, get_run_logger, pause_flow_run, tags, task, unmapped
-from prefect.cache_policies import INPUTS
+from prefect import allow_failure, flow, get_client, pause_flow_run, serve, suspend_flow_run, tags, task, unmapped
+from prefect.cache_policies import DEFAULT, INPUTS
 from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
 from prefect.runtime import flow_run, task_run
 from prefect.states import Cancelled, Completed
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+from prefect.task_worker import serve as serve_tasks
 from prefect.transactions import transaction
 from prefect.utilities.annotations import quote
 
@@ -372,18 +374,48 @@ def killed():
     return dies.submit(2.125).result()
 
 
-@flow
-def served(rows=4):
-    begun()
-    get_run_logger().debug("served")
-    frame = make.submit(rows)
-    return total.submit(frame, str(FOLDER)).result()
-
-
-@flow
+@flow(persist_result=True)
 def alone(x=1.375):
     begun()
     return double(double(x))
+
+
+@flow
+def ordering(name):
+    begun()
+    first = double(3.1875)
+    ordered = run_deployment(name, parameters={"x": first}, timeout=120, poll_interval=0.2)
+    return takes(ordered.state.result())
+
+
+@flow
+def delaying():
+    begun()
+    first = double.delay(5.1875).result(timeout=60)
+    return takes(first)
+
+
+@flow
+def suspending():
+    begun()
+    before = slow.with_options(name="before", cache_policy=DEFAULT)(9.1875)
+    if flow_run.run_count < 2:
+        suspend_flow_run(timeout=300)
+    return takes(before)
+
+
+@flow
+def hanging():
+    begun()
+    make(3)
+    held(1.4375)
+
+
+@task
+def held(x):
+    (FOLDER / "holding.txt").write_text("here")
+    while True:
+        time.sleep(0.05)
 
 
 CELL = """
@@ -454,6 +486,19 @@ def runners(place):
     return lambda: DaskTaskRunner(cluster=cluster), cluster.close
 
 
+SERVED = (chain, parent, retried, failing, asynchronous, returning, alone, ordering, suspending, hanging)
+
+
+def served(pool):
+    """Offer flows as deployments: by this process, or of a work pool."""
+    if not pool:
+        serve(*(one.to_deployment(name="matrix") for one in SERVED), limit=4, pause_on_shutdown=False)
+        return
+    for one in SERVED:
+        found = flow.from_source(source=str(FOLDER), entrypoint=f"shapes.py:{one.fn.__name__}")
+        found.deploy(name="matrix", work_pool_name=pool, print_next_steps=False)
+
+
 def main():
     out, place, *shapes = sys.argv[1:]
     runner, close = runners(place)
@@ -474,4 +519,11 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "serve":
+        served(None)
+    elif sys.argv[1] == "deploy":
+        served(sys.argv[2])
+    elif sys.argv[1] == "work":
+        serve_tasks(double, make, total)
+    else:
+        main()

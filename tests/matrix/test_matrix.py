@@ -15,9 +15,12 @@ from tests.matrix.places import Answer, Desk, external_cluster
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
+ELSEWHERE = {"delaying", "suspending", "ordering"}
+"""See ``test_deployed.py``."""
+
 PLACES: dict[str, tuple[str, ...]] = {
     # Steps are called, one after the other, in the process and thread of the flow.
-    "script": tuple(SHAPES),
+    "script": tuple(shape for shape in SHAPES if shape not in ELSEWHERE),
     "threads": (*EVERYWHERE, "allowed"),
     # Every flow run makes a pool of new interpreters, each of which imports Prefect.
     "processes": ("chain", "mapped", "waited", "retried", "failing", "cached", "nested", "parent", "submitting"),
