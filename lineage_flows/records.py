@@ -255,6 +255,8 @@ class StepRecord(Frozen):
     ``index`` is its rank among the steps of the same flow run and task name, in order of submission; -1 until the run record is
     assembled. ``unrestorable`` names what it read that a replay cannot serve again (a socket, a file over the size cap).
     ``ledger`` is of all attempts; None when the function was not called, or nothing was watched.
+    ``cached_from`` is the result that Prefect took from its cache in place of calling the function, as its maker gave it out;
+    None when that is not known.
     """
 
     run_id: str
@@ -281,6 +283,7 @@ class StepRecord(Frozen):
     random: RandomStates | None = None
     error: ErrorRef | None = None
     cached: bool = False
+    cached_from: Source | None = None
     restored: bool = False
     unrestorable: tuple[str, ...] = ()
     ledger: Ledger | None = None
@@ -296,6 +299,7 @@ class FlowRecord(Frozen):
 
     ``random`` is the state when the flow's function was called, ``module_random`` what its module was imported with.
     ``unrestorable`` and ``ledger`` are of the flow's own code.
+    ``rolled_back`` names the task runs of this flow run whose transaction failed after they had completed.
     """
 
     run_id: str
@@ -328,6 +332,7 @@ class FlowRecord(Frozen):
     replay: ReplayInfo | None = None
     unrestorable: tuple[str, ...] = ()
     ledger: Ledger | None = None
+    rolled_back: tuple[str, ...] = ()
     capture_errors: tuple[str, ...] = ()
     level: Level = "inputs"
     prefect_version: str = ""

@@ -6,6 +6,7 @@ Knows every stage up to delivery; must not know replay or the command line.
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
 import sys
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
     from lineage_flows.delivery import Courier, Receiver, Spool
     from lineage_flows.records import RunRecord
 
-__all__ = ["Runtime", "active", "decline", "graph_path", "open_spool", "prepare", "receivers", "start", "stop"]
+__all__ = [
+    "Runtime",
+    "active",
+    "arrive",
+    "decline",
+    "graph_path",
+    "open_spool",
+    "prepare",
+    "receivers",
+    "start",
+    "stop",
+]
 
 _log = logging.getLogger("lineage_flows")
 _lock = threading.RLock()
@@ -30,6 +42,8 @@ _active: Runtime | None = None
 _prepared = False
 _declined = False
 _tried = False
+_visiting = False
+"""Whether this process has its settings from a flow elsewhere."""
 _LEAVE_SECONDS = 0.5
 """How long a process that ends waits for a batch that is on its way."""
 _ENGINES = ("prefect.flow_engine", "prefect.task_engine")
@@ -81,6 +95,7 @@ class Runtime:
             randomness,
             selection,
             state_hooks,
+            travel,
             unseeded,
             variables,
         )
@@ -106,6 +121,7 @@ class Runtime:
         variables.install()
         persistence.install()
         flows, steps = FlowRecorder(self.session), StepRecorder(self.session)
+        travel.install(self.session)
         try:
             engine.install(flows, steps)
         except UnsupportedPrefectError as error:
@@ -246,13 +262,45 @@ def stop() -> None:
         runtime, _active = _active, None
         if runtime is None:
             return
-        from lineage_flows.capture import engine, persistence
+        from lineage_flows.capture import engine, persistence, travel
 
         engine.uninstall()
         persistence.uninstall()
+        travel.uninstall()
         _stop_observing()
         atexit.unregister(runtime.leave)
         runtime.leave()
+
+
+def arrive(carried: str) -> None:
+    """A task has come from a process in which capture is on: turn it on here, as it is there. Never raises.
+
+    A process whose own settings name a home keeps them. One that has those of another flow changes to these, unless a step runs
+    here. Where the flow's home is not on this machine nothing is captured: the flow's own process says so on its record.
+
+    Args:
+        carried: of a ``travel.Packed``.
+    """
+    global _visiting  # noqa: PLW0603 - a fact of the process
+    from lineage_flows.capture import files
+    from lineage_flows.capture.travel import home_identity
+
+    try:
+        document = json.loads(carried)
+        with _lock:
+            own = _active is not None and not _visiting and "home" in _active.settings.model_fields_set
+            if own or _declined or document["pid"] == os.getpid():
+                return
+            settings = load_settings(**document["settings"])
+            if _active is not None and (_active.settings == settings or files.active().any):
+                return
+            if home_identity(settings.home) != document["home"]:
+                _log.info("lineage: a task's home %s is not on this machine; nothing is captured of it", settings.home)
+                return
+            stop()
+            _visiting = start(settings) is not None
+    except Exception as error:  # noqa: BLE001 - Prefect's task would fail to unpickle
+        _log.warning("lineage: capture did not arrive with a task: %s", error)
 
 
 def prepare() -> None:
@@ -262,7 +310,7 @@ def prepare() -> None:
     what the run was made from. Called by the plugin at the end of ``import prefect``, and by ``import lineage_flows``.
     """
     global _prepared  # noqa: PLW0603 - import hooks cannot be taken back, so they are registered once
-    if _prepared:
+    if _prepared or hasattr(sys, "_lineage_flows_arriving"):  # see capture.travel
         return
     _prepared = True
     import wrapt

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 from lineage_flows.capture import facts
 from lineage_flows.capture.code import function_ref
+from lineage_flows.capture.deployed import results
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import LiveFlow
-from lineage_flows.records import FlowRecord, StepRecord
+from lineage_flows.records import AttemptRef, ErrorRef, FlowRecord, StepRecord
 
 if TYPE_CHECKING:
     from lineage_flows.capture.session import Session
 
-__all__ = ["adopt", "catch_up", "is_scattered"]
+__all__ = ["INTERRUPTED", "adopt", "catch_up", "interrupted", "is_scattered"]
+
+INTERRUPTED = "Interrupted"
+"""The state of an attempt that another process began and did not end: it was killed, or its flow was suspended."""
 
 
 def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
@@ -53,6 +57,21 @@ def adopt(session: Session, flow_run_id: str) -> LiveFlow | None:
     return flow
 
 
+def interrupted(session: Session, run_id: str) -> tuple[AttemptRef, ...]:
+    """The attempts of a run that began in another process, which left it; empty when this is the first process to run it.
+
+    Raises:
+        LineageError: the spool cannot be read.
+    """
+    earlier = session.sink.record(run_id)
+    if earlier is None or earlier.ended is not None:
+        return ()
+    why = ErrorRef(type=INTERRUPTED, message="the process that ran it ended, or left it, before it was done")
+    known = [attempt for attempt in earlier.attempts if attempt.attempt < earlier.attempt]
+    last = AttemptRef(attempt=earlier.attempt, state=INTERRUPTED, started=earlier.started, ended=facts.now(), error=why)
+    return (*known, last)
+
+
 def is_scattered(runner: object) -> bool:
     """Whether a flow's tasks may run in other processes: whether its task runner is any but the thread pool."""
     from prefect.task_runners import ThreadPoolTaskRunner
@@ -67,9 +86,10 @@ def catch_up(session: Session, flow: LiveFlow) -> None:
         LineageError: the spool cannot be read.
     """
     root = flow.root
-    if not root.scattered:
+    if not (root.scattered or root.ordered):
         return
     with root.lock:
+        results(session, root)
         records, root.caught_up = session.sink.completed(root.start.root_run_id, root.caught_up)
         for record in records:
             result = record.output if isinstance(record, StepRecord) else record.result

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lineage_flows.capture import deployed, soft_seams
 from lineage_flows.errors import UnsupportedPrefectError
 
 if TYPE_CHECKING:
@@ -101,10 +102,14 @@ def install(flows: FlowRecorder, steps: StepRecorder) -> None:
         module_of_tasks = importlib.import_module("prefect.task_engine")
         _link.append(getattr(module_of_tasks, _LINK))
         setattr(module_of_tasks, _LINK, _link_yield(_link[0], steps))
+    soft_seams.install(steps)
+    deployed.install()
 
 
 def uninstall() -> None:
     """Put Prefect's own methods back."""
+    soft_seams.uninstall()
+    deployed.uninstall()
     for (module, owner_name, method), original in _originals.items():
         setattr(getattr(importlib.import_module(module), owner_name), method, original)
     _originals.clear()
@@ -169,7 +174,7 @@ def _call_task_fn_async(original: Callable[..., Any], steps: StepRecorder) -> Ca
 def _task_success(original: Callable[..., Any], steps: StepRecorder) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle_success(self: Any, result: Any, transaction: Any) -> Any:
-        steps.returned(self, result)
+        steps.returned(self, result, transaction)
         return original(self, result, transaction)
 
     return handle_success
@@ -178,7 +183,7 @@ def _task_success(original: Callable[..., Any], steps: StepRecorder) -> Callable
 def _task_success_async(original: Callable[..., Any], steps: StepRecorder) -> Callable[..., Any]:
     @functools.wraps(original)
     async def handle_success(self: Any, result: Any, transaction: Any) -> Any:
-        steps.returned(self, result)
+        steps.returned(self, result, transaction)
         return await original(self, result, transaction)
 
     return handle_success

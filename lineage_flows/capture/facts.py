@@ -28,6 +28,7 @@ __all__ = [
     "deployment_of",
     "entry_point",
     "error_of",
+    "has_futures",
     "now",
     "step_kind",
     "stored_state",
@@ -110,6 +111,17 @@ def unwrap_result(value: object) -> object:
     if type(value) is dict:
         return {key: one(item) for key, item in value.items()}
     return one(value)
+
+
+def has_futures(value: object) -> bool:
+    """Whether what a flow returned is a future, or holds one, one level of a container deep."""
+    from prefect.futures import PrefectFuture
+
+    if isinstance(value, PrefectFuture):
+        return True
+    if isinstance(value, dict):
+        return any(isinstance(item, PrefectFuture) for item in value.values())
+    return isinstance(value, list | tuple) and any(isinstance(item, PrefectFuture) for item in value)
 
 
 def entry_point(fn: Callable[..., Any]) -> EntryPoint:

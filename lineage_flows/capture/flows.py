@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import about, before_runs, facts, files, randomness, variables
-from lineage_flows.capture.adoption import catch_up, is_scattered
+from lineage_flows.capture.adoption import catch_up, interrupted, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
+from lineage_flows.capture.deployed import Caller, find_caller
 from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.ledger_end import settle
@@ -21,6 +22,7 @@ from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
 from lineage_flows.capture.run_record import assemble
+from lineage_flows.capture.travel import missing
 from lineage_flows.capture.values import LEFT_OUT
 from lineage_flows.errors import LineageError
 from lineage_flows.records import AttemptRef, BlobRef, FlowRecord, InputRef, Level, record_json, redacted
@@ -99,19 +101,23 @@ class FlowRecorder:
             return
         with self._boundary.guard("recording a flow's result", flow.errors):
             flow.raised = None
-            value = facts.unwrap_result(result)
-            hidden = flow.left_out is not None and not flow.left_out.decision.outputs
-            ref = LEFT_OUT if hidden else self._session.values.see(value)
-            if flow.left_out is not None:
-                flow.left_out.output = hidden
-            links = flow.root.links
-            catch_up(self._session, flow)
-            flow.result_sources = links.sources(ref, (), identity_is_safe=True, derived=links.derivation.origins(value))
-            size_cap = flow.left_out.decision.size_cap if flow.left_out else None
-            flow.result = self._session.values.keep(value, ref, size_cap=size_cap) if flow.start.level == "all" else ref
-            uri = self._session.result_uri("flow-run", flow.start.run_id)
-            links.produced(flow.start.run_id, uri, flow.result)
-            links.derivation.gave_out(value, flow.start.run_id, uri, ref)
+            flow.unread = facts.has_futures(result)  # Prefect waits for them before it sets the state
+            if not flow.unread:
+                self._given_out(flow, facts.unwrap_result(result))
+
+    def _given_out(self, flow: LiveFlow, value: object) -> None:
+        hidden = flow.left_out is not None and not flow.left_out.decision.outputs
+        ref = LEFT_OUT if hidden else self._session.values.see(value)
+        if flow.left_out is not None:
+            flow.left_out.output = hidden
+        links = flow.root.links
+        catch_up(self._session, flow)
+        flow.result_sources = links.sources(ref, (), identity_is_safe=True, derived=links.derivation.origins(value))
+        size_cap = flow.left_out.decision.size_cap if flow.left_out else None
+        flow.result = self._session.values.keep(value, ref, size_cap=size_cap) if flow.start.level == "all" else ref
+        uri = self._session.result_uri("flow-run", flow.start.run_id)
+        links.produced(flow.start.run_id, uri, flow.result)
+        links.derivation.gave_out(value, flow.start.run_id, uri, ref)
 
     def left(self, engine: Any) -> None:
         """A flow run has left the engine, whatever came of it; only a root flow run waits for delivery."""
@@ -143,18 +149,24 @@ class FlowRecorder:
         if level == "off" or is_internal(engine.flow.fn):
             return None
         parent = current_flow.get()
-        links = Links() if parent is None else parent.root.links
-        if parent is not None:
-            catch_up(self._session, parent)
+        if parent is None and (outer := current_step.get()) is not None:
+            parent = outer.flow  # called by a step in a process that does not run the step's flow
         errors: list[str] = []
+        caller = Caller()
+        if parent is None:
+            with self._boundary.guard("looking for the flow run that ordered this one", errors):
+                caller = find_caller(self._session, flow_run)
+        else:
+            catch_up(self._session, parent)
+        links = caller.links if parent is None else parent.root.links
         try:
-            start = self._record(engine, state, level, parent, left_out)
+            start = self._record(engine, state, level, parent, caller=caller, left_out=left_out)
         except LineageError as error:
             if self._boundary.strict:
                 raise
             self._boundary.report("keeping contents; only facts are recorded of this run", error, errors)
             level = "metadata"
-            start = self._record(engine, state, level, parent, left_out)
+            start = self._record(engine, state, level, parent, caller=caller, left_out=left_out)
         flow = LiveFlow(
             start=start,
             errors=errors,
@@ -169,6 +181,7 @@ class FlowRecorder:
             parent=parent,
             fn=engine.flow.fn,
             left_out=left_out,
+            caller=caller.record,
         )
         flow.root.scattered = flow.root.scattered or is_scattered(engine.flow.task_runner)
         engine.__dict__["_lineage_flow"] = flow
@@ -181,17 +194,26 @@ class FlowRecorder:
                 links.derivation.gave_out(engine.parameters[item.name], start.run_id, uri, item.value)
             before_runs.adopt(flow.files)
             flow.background = gather(self._session, flow.start, flow_run)
+            with self._boundary.guard("looking for earlier attempts of a flow run", errors):
+                flow.attempts.extend(interrupted(self._session, flow.start.run_id))
+            flow.start = flow.start.model_copy(update={"attempts": tuple(flow.attempts)})
+        kind: EventKind = "RUNNING" if flow.attempts else "START"
         source = function_source(engine.flow.fn) if decision.source_code else None
-        event = self._session.builder.flow_event(
-            "START", flow.start, parent_flow=parent.start if parent else None, source=source
-        )
+        event = self._session.builder.flow_event(kind, flow.start, parent_flow=flow.calling, source=source)
         self._session.sink.accept(event, flow.start)
         if parent is None and self._session.on_enter is not None:
             self._session.on_enter()
         return flow
 
     def _record(
-        self, engine: Any, state: State[Any], level: Level, parent: LiveFlow | None, left_out: LeftOut | None
+        self,
+        engine: Any,
+        state: State[Any],
+        level: Level,
+        parent: LiveFlow | None,
+        *,
+        caller: Caller,
+        left_out: LeftOut | None,
     ) -> FlowRecord:
         import prefect
 
@@ -207,7 +229,7 @@ class FlowRecorder:
             run_name=flow_run.name,
             function=function_ref(engine.flow.fn, self._session.store_for(level)),
             entry=facts.entry_point(engine.flow.fn),
-            parent_run_id=parent.start.run_id if parent else None,
+            parent_run_id=parent.start.run_id if parent else caller.run_id,
             parent_step_id=str(flow_run.parent_task_run_id) if flow_run.parent_task_run_id else None,
             tags=tags,
             deployment=facts.deployment_of(flow_run),
@@ -218,7 +240,7 @@ class FlowRecorder:
             state_type=state.type.value,
             started=facts.now(),
             parameters=self._parameters(
-                engine.parameters or {}, level, parent.root.links if parent else Links(), left_out
+                engine.parameters or {}, level, parent.root.links if parent else None, caller, left_out
             ),
             module_random=randomness.module_states(self._session.put_json if self._session.keeps(level) else None)
             if parent is None
@@ -233,11 +255,16 @@ class FlowRecorder:
         )
 
     def _parameters(
-        self, parameters: dict[str, object], level: Level, links: Links, left_out: LeftOut | None
+        self,
+        parameters: dict[str, object],
+        level: Level,
+        links: Links | None,
+        caller: Caller,
+        left_out: LeftOut | None,
     ) -> tuple[InputRef, ...]:
         values = self._session.values
         size_cap = left_out.decision.size_cap if left_out else None
-        found = values.inputs(parameters, links, lambda _: (), left_out)
+        found = values.inputs(parameters, caller.links if links is None else links, caller.tracked, left_out)
         if not self._session.keeps(level):
             return found
         return tuple(
@@ -259,11 +286,14 @@ class FlowRecorder:
         record = flow.start.model_copy(
             update={"attempts": tuple(flow.attempts), "state": state.name or "", "state_type": state.type.value}
         )
-        parent = flow.parent.start if flow.parent else None
-        self._session.sink.accept(self._session.builder.flow_event("RUNNING", record, parent_flow=parent), record)
+        event = self._session.builder.flow_event("RUNNING", record, parent_flow=flow.calling)
+        self._session.sink.accept(event, record)
 
     def _finished(self, flow: LiveFlow, state: State[Any]) -> None:
         session = self._session
+        if flow.unread and state.is_completed():
+            with self._boundary.guard("recording a flow's result", flow.errors):
+                self._given_out(flow, facts.unwrap_result(facts.unwrap_result(state)))
         for record_so_far in list(flow.generators.values()):
             record_so_far()
         with self._boundary.guard("recording files of a flow run", flow.errors):
@@ -276,13 +306,16 @@ class FlowRecorder:
                 flow.unrestorable = touched.unrestorable
                 drawn = 0 if flow.draws is None else len(flow.draws.drawn)
                 flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False)
+        if flow.is_root and flow.sent:
+            with self._boundary.guard("looking for what ran in other processes", flow.errors):
+                if (lost := missing(session, flow.sent)) is not None:
+                    flow.errors.append(lost)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]
         environment = background.environment if background else None
         if not flow.is_root:
-            parent = flow.parent.start if flow.parent else None
-            session.sink.accept(session.builder.flow_event(kind, record, parent_flow=parent), record)
+            session.sink.accept(session.builder.flow_event(kind, record, parent_flow=flow.calling), record)
             return
         # Who shows the run (the artifact in Prefect's interface) gets it as it is written: without secrets.
         record = redacted(record)
@@ -297,7 +330,9 @@ class FlowRecorder:
             stored = session.put_json(record_json(run))
         if stored is None:
             record = record.model_copy(update={"capture_errors": tuple(flow.errors)})
-        event = session.builder.flow_event(kind, record, run_record=stored, environment=environment)
+        event = session.builder.flow_event(
+            kind, record, run_record=stored, parent_flow=flow.calling, environment=environment
+        )
         session.sink.accept(event, record)
         if session.on_finish is not None:
             session.on_finish(run)
@@ -322,6 +357,7 @@ class FlowRecorder:
                 "error": error,
                 "unrestorable": flow.unrestorable,
                 "ledger": flow.ledger,
+                "rolled_back": tuple(flow.rolled_back),
                 "capture_errors": tuple(flow.errors),
                 "policy": flow.left_out.ref() if flow.left_out else None,
             }

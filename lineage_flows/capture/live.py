@@ -68,13 +68,23 @@ class LiveFlow:
     raised: ErrorRef | None = None
     result: ValueRef | None = None
     result_sources: tuple[Source, ...] = ()
+    unread: bool = False
+    """Whether it gave out futures, whose values are known when they have all come."""
     finished: bool = False
     parent: LiveFlow | None = None
+    caller: FlowRecord | None = None
+    """Of the run of a deployment: the flow run of another process that ordered it."""
     adopted: bool = False
     scattered: bool = False
     """Of a root: whether steps under it may run in other processes."""
     caught_up: int = 0
     """See ``events.Sink.completed``."""
+    rolled_back: list[str] = field(default_factory=list)
+    """Steps whose transaction failed after they had ended: run ids."""
+    ordered: list[str] = field(default_factory=list)
+    """Of a root: flow runs that it ordered of deployments, and that have not ended yet: run ids."""
+    sent: dict[str, str] = field(default_factory=dict)
+    """Of a root: task runs that were sent to other processes: run id -> the task's name."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     fn: Callable[..., Any] | None = None
     unrestorable: tuple[str, ...] = ()
@@ -89,6 +99,11 @@ class LiveFlow:
         while flow.parent is not None:
             flow = flow.parent
         return flow
+
+    @property
+    def calling(self) -> FlowRecord | None:
+        """The flow run that called or ordered this one."""
+        return self.caller if self.parent is None else self.parent.start
 
     @property
     def is_root(self) -> bool:
@@ -107,6 +122,8 @@ class LiveStep:
     attempts: list[AttemptRef] = field(default_factory=list)
     attempt: int = 1
     attempt_started: str | None = None
+    before: int = 0
+    """Attempts in other processes, of which Prefect does not know."""
     inputs: tuple[InputRef, ...] = ()
     columns: InputColumns = field(default_factory=InputColumns)
     output: ValueRef | None = None
@@ -121,6 +138,9 @@ class LiveStep:
     fn: Callable[..., Any] | None = None
     ledger: Ledger | None = None
     from_cache: bool = False
+    cached_from: Source | None = None
+    unread: object = None
+    """Of a submitted generator: Prefect's transaction, until its result is known."""
     restored: bool = False
     finished: bool = False
 

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 
 from lineage_flows.records import FlowRecord, RunRecord, StepRecord
 
-__all__ = ["assemble"]
+__all__ = ["ROLLED_BACK", "assemble"]
+
+ROLLED_BACK = "RolledBack"
+"""Prefect's name for the state of a completed task run whose transaction failed later."""
 
 
 def assemble(root: FlowRecord, records: Iterable[StepRecord | FlowRecord]) -> RunRecord:
@@ -35,7 +38,9 @@ def assemble(root: FlowRecord, records: Iterable[StepRecord | FlowRecord]) -> Ru
         key = (record.flow_run_id, record.task_name)
         steps.append(record.model_copy(update={"index": counts[key]}))
         counts[key] += 1
-    return RunRecord(flow=root, subflows=tuple(subflows), steps=tuple(steps))
+    undone = {run_id for flow in (root, *subflows) for run_id in flow.rolled_back}
+    told = tuple(step.model_copy(update={"state": ROLLED_BACK}) if step.run_id in undone else step for step in steps)
+    return RunRecord(flow=root, subflows=tuple(subflows), steps=told)
 
 
 def _moment(record: StepRecord | FlowRecord) -> tuple[str, str, str]:

@@ -14,16 +14,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import about, assets, facts, files, randomness
-from lineage_flows.capture.adoption import adopt, catch_up
+from lineage_flows.capture.adoption import adopt, catch_up, interrupted
 from lineage_flows.capture.code import function_ref
-from lineage_flows.capture.disk_cache import DiskCache, disk_cache
 from lineage_flows.capture.flows import ENDINGS
 from lineage_flows.capture.functions import function_source
+from lineage_flows.capture.given_out import depended_on, file_log, given_out, materialized, remember_assets
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.capture.ledger_end import settle
 from lineage_flows.capture.ledger_log import merged
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.live import LiveStep, current_step
+from lineage_flows.capture.turns import current_turn
 from lineage_flows.capture.values import LEFT_OUT
 from lineage_flows.capture.yields import UNSEEN, Yields
 from lineage_flows.content import Columns
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
 
     from lineage_flows.capture.session import Session
+    from lineage_flows.events import EventKind
 
 __all__ = ["StepRecorder"]
 
+_RUNNING = {"state": "Running", "state_type": "RUNNING"}
 _RETRIES = frozenset({"Retrying", "AwaitingRetry"})
 
 
@@ -103,48 +106,41 @@ class StepRecorder:
             current_step.reset(token)
             self._close_attempt(step)
 
-    def returned(self, engine: Any, result: object) -> None:
+    def returned(self, engine: Any, result: object, transaction: Any) -> None:
         """The task's function has returned (or its cached result was read); called before Prefect sets the final state."""
         step = _step_of(engine)
         if step is None:
             return
+        value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
+        if inspect.isgenerator(value):
+            step.unread = transaction  # of a submitted one, Prefect makes a list before it sets the state
+            return
         self._close_attempt(step)
         with self._boundary.guard("recording a task's result", step.errors):
             step.raised = None
-            value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
-            hidden = step.left_out is not None and not step.left_out.decision.outputs
-            looks: Columns = {}
-            ref = LEFT_OUT if hidden else self._session.values.see(value, looks)
-            if step.left_out is not None:
-                step.left_out.output = hidden
-            if step.yields is not None:
-                # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
-                step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
-                self._materialized(engine, step)
-                return
-            level = step.start.level
-            # A replay can neither read again what is gone, nor look into another machine's cache of results.
-            needed = bool(step.unrestorable) or step.from_cache
-            if level == "all" or (self._session.keeps(level) and needed):
-                size_cap = step.left_out.decision.size_cap if step.left_out else None
-                ref = self._session.values.keep(value, ref, size_cap=size_cap)
-            with self._boundary.guard("telling where columns come from", step.errors):
-                ref = step.with_columns(value, ref, looks)
-            step.output = self._session.values.pictured(value, ref) if self._session.keeps(level) else ref
-            uri = self._session.result_uri("task-run", step.start.run_id)
-            step.flow.root.links.produced(step.start.run_id, uri, ref)
-            step.flow.root.links.derivation.gave_out(value, step.start.run_id, uri, ref)
-            self._materialized(engine, step)
+            self._given_out(engine, step, value, transaction)
 
-    @property
-    def _assets(self) -> DiskCache | None:
-        """Where versions of assets are remembered from run to run; a replay neither asks nor tells."""
-        return None if self._session.interceptor is not None else disk_cache(self._session.cache)
+    def _given_out(self, engine: Any, step: LiveStep, value: object, transaction: Any) -> None:
+        looks: Columns = {}
+        ref = self._seen(step, value, looks)
+        if step.yields is None:
+            given_out(self._session, step, value, ref=ref, looks=looks, transaction=transaction)
+        else:
+            # Prefect gives None for a generator that its reader left, and does so while it handles the leaving.
+            step.output = self._yielded_so_far(step, ref, left=isinstance(sys.exc_info()[1], GeneratorExit))
+        materialized(self._session, engine.task, step)
 
-    def _materialized(self, engine: Any, step: LiveStep) -> None:
-        """Add Prefect's assets to what was written, unless the function was not called: then nothing was materialized anew."""
-        if assets.has_assets(engine.task) and not (step.from_cache or step.restored):
-            step.datasets = assets.materialized(engine.task, step.output, step.datasets)
+    def _seen(self, step: LiveStep, value: object, looks: Columns | None = None) -> ValueRef:
+        hidden = step.left_out is not None and not step.left_out.decision.outputs
+        if step.left_out is not None:
+            step.left_out.output = hidden
+        return LEFT_OUT if hidden else self._session.values.see(value, looks)
+
+    def rolled_back(self, engine: Any) -> None:
+        """A transaction that the task run was a part of has failed: what it did may be undone, by the task's own hooks."""
+        step = _step_of(engine)
+        if step is not None and step.finished:  # its events have ended: its flow run tells of it
+            step.flow.rolled_back.append(step.start.run_id)
 
     def yielded(self, state: State[Any], value: object) -> None:
         """A generator task has yielded a value, which its reader has not seen yet."""
@@ -152,8 +148,7 @@ class StepRecorder:
         if step is None or step.yields is None:
             return
         with self._boundary.guard("recording what a task yields", step.errors):
-            hidden = step.left_out is not None and not step.left_out.decision.outputs
-            ref = LEFT_OUT if hidden else self._session.values.see(value)
+            ref = self._seen(step, value)
             path = step.yields.add(ref)
             run_id = step.start.run_id
             uri = self._session.result_uri("task-run", run_id)
@@ -185,6 +180,8 @@ class StepRecorder:
                 step.finished = True
                 step.columns.release()
                 self._close_attempt(step)
+                if step.unread is not None and state.is_completed():
+                    self._given_out(engine, step, facts.unwrap_result(state), step.unread)
                 if step.yields is not None and step.output is None:
                     step.output = self._yielded_so_far(step, left=True)
                 self._closed(step)
@@ -199,6 +196,8 @@ class StepRecorder:
             step.yields = Yields("async_generator" if inspect.isasyncgenfunction(engine.task.fn) else "generator")
             self.generators[step.start.run_id] = step
             step.flow.generators[step.start.run_id] = partial(self._unfinished, step)
+            if (turn := current_turn.get()) is not None:
+                turn.attempt(step)
         return step
 
     def _closed(self, step: LiveStep) -> None:
@@ -224,8 +223,7 @@ class StepRecorder:
                 update={
                     "attempt": step.attempt,
                     "attempts": tuple(step.attempts),
-                    "state": "Running",
-                    "state_type": "RUNNING",
+                    **_RUNNING,
                     "inputs": step.inputs,
                     "output": step.output,
                     "capture_errors": tuple(step.errors),
@@ -248,10 +246,9 @@ class StepRecorder:
                 engine.__dict__["_lineage_off"] = True
                 return None
             engine.__dict__["_lineage_step"] = step
-        step.attempt = max(task_run.run_count, 1)
+        step.attempt = max(task_run.run_count, 1) + step.before
         step.attempt_started = facts.now()
         step.raised = None
-        level = step.start.level
         with self._boundary.guard("fingerprinting a task's inputs", step.errors):
             catch_up(self._session, step.flow)
             step.columns.release()
@@ -263,21 +260,19 @@ class StepRecorder:
                 taker=str(task_run.id),
                 columns=step.columns,
             )
-        step.datasets = assets.depended_on(engine.task, self._assets) if assets.has_assets(engine.task) else []
-        step.files = files.FileLog(
-            self._session.store_for(level),
-            size_cap=step.left_out.decision.size_cap if step.left_out else int(self._session.settings.size_cap),
-            original_path=self._session.interceptor.original_path if self._session.interceptor else None,
-            keep_written=level == "all",
-            left_out=step.left_out,
-        )
+        step.datasets = depended_on(self._session, engine.task)
+        step.files = file_log(self._session, step)
         if first:
             step.start = step.start.model_copy(
                 update={"inputs": step.inputs, "started": step.attempt_started, "attempt": step.attempt}
             )
             source = function_source(engine.task.fn) if step.tells_source else None
-            event = self._session.builder.step_event("START", step.start, step.flow.start, source=source)
-            self._session.sink.accept(event)
+            begun = step.start.model_copy(update={**_RUNNING, "attempts": tuple(step.attempts)})
+            # A process that is killed must leave the step; where the flow dies with it, there is no record to be in.
+            known = begun if step.flow.root.adopted else None
+            kind: EventKind = "RUNNING" if step.attempts else "START"
+            event = self._session.builder.step_event(kind, begun, step.flow.start, source=source)
+            self._session.sink.accept(event, known)
         return step
 
     def _new_step(self, engine: Any, task_run: TaskRun) -> LiveStep | None:
@@ -310,8 +305,11 @@ class StepRecorder:
             about=about.task_about(engine.task, tags, decision.owners),
             url=about.task_run_url(str(task_run.id)),
         )
+        # Dask runs the tasks of a worker that died again, as the same run; only where a process took part can that be.
+        before = interrupted(self._session, record.run_id) if flow.root.adopted else ()
+        left_out = LeftOut(decision) if decision.why else None
         return LiveStep(
-            start=record, flow=flow, fn=engine.task.fn, left_out=LeftOut(decision) if decision.why else None
+            start=record, flow=flow, fn=engine.task.fn, left_out=left_out, attempts=list(before), before=len(before)
         )
 
     def _close_attempt(self, step: LiveStep) -> None:
@@ -372,6 +370,7 @@ class StepRecorder:
                 "random": self._session.random_states(step.random, step.draws, step.start.level),
                 "error": error,
                 "cached": state.name == "Cached" and not step.restored,
+                "cached_from": step.cached_from,
                 "restored": step.restored,
                 "unrestorable": tuple(step.unrestorable),
                 "ledger": step.ledger,
@@ -380,7 +379,7 @@ class StepRecorder:
             }
         )
         if record.datasets and state.is_completed():
-            assets.remember(record.datasets, self._assets)
+            remember_assets(self._session, record.datasets)
         kind = ENDINGS.get(state.type.value, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
 

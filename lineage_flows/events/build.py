@@ -82,7 +82,9 @@ class EventBuilder:
         if record.parent_run_id is not None:
             if parent_flow is not None:
                 self._jobs.remember(parent_flow.run_id, job_name(parent_flow))
-            run_facets["parent"] = self._parent(record.parent_run_id, record.root_run_id)
+            ordered = record.root_run_id == record.run_id  # the run of a deployment, whose run record is its own
+            root = parent_flow.root_run_id if ordered and parent_flow is not None else record.root_run_id
+            run_facets["parent"] = self._parent(record.parent_run_id, root)
         run_facets["nominalTime"] = self._facets.nominal_time(record.nominal_start)
         run_facets["executionParameters"] = self._facets.parameters(record.parameters)
         run_facets["environmentVariables"] = self._facets.environment_variables(environment)

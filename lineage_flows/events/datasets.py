@@ -52,6 +52,8 @@ class Datasets:
         """Inputs and outputs of a task run whose job is ``job``."""
         inputs = [*self._inputs(record, job, record.inputs, "task-run"), *self._files(record, "read")]
         find = self._finder(record, record.inputs, job, "input")
+        if record.cached_from is not None and record.output is not None:
+            inputs += self._sources(InputRef(name="cache", value=record.output, sources=(record.cached_from,)), job)
         outputs = [*self._result(record, job, record.output, "task-run", find), *self._files(record, "write", find)]
         return inputs, outputs
 

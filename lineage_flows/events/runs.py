@@ -57,6 +57,7 @@ def flow_run(
         image=image,
         runRecord=None if run_record is None else {"digest": run_record.digest, "size": run_record.size},
         replay=_replay(record.replay),
+        rolledBack=list(record.rolled_back) or None,
         captureErrors=len(record.capture_errors),
     )
 
@@ -74,6 +75,7 @@ def task_run(facets: Facets, kind: EventKind, record: StepRecord) -> Facet:
         rootRunId=record.root_run_id,
         parentStepId=record.parent_step_id,
         cached=record.cached,
+        cachedFrom=record.cached_from.run_id if record.cached_from else None,
         restored=record.restored,
         function=_function(record.function),
         unrestorable=list(record.unrestorable),

@@ -41,6 +41,7 @@ FLOW_PROPERTIES: dict[str, Reader] = {
     "parameters": "json",
     "rootRunId": "run_id",
     "parentRunId": "run_id",
+    "rolledBack": "json",
     "captureErrors": "number",
 }
 STEP_PROPERTIES: dict[str, Reader] = {
@@ -56,6 +57,7 @@ STEP_PROPERTIES: dict[str, Reader] = {
     "rootRunId": "run_id",
     "parentStepId": "run_id",
     "cached": "flag",
+    "cachedFrom": "run_id",
     "restored": "flag",
     "unrestorable": "json",
     "captureErrors": "number",
