@@ -43,6 +43,8 @@ def hints(
             said.append(f"it ran at the same time as {beside[0]}, and threads share the global random generators")
         if a.random is None:
             said.append("the original's random state was not recorded")
+    else:
+        said.extend(_read_by_flows(runs[0]))
     others = [path for path in code.others if path not in touched]
     if others:
         more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
@@ -50,6 +52,17 @@ def hints(
             f"files of the project that are no Python differ, and nobody was seen reading them: {', '.join(others[:_MOST])}{more}"
         )
     return [*said, _compared(runs, code)]
+
+
+def _read_by_flows(run: RunRecord) -> list[str]:
+    """What the functions of flows read themselves beside local files: a replay puts results of steps in place, not of flows."""
+    read = {
+        f"the function of flow {flow.flow_name} read what cannot be served again: {dataset.uri}": None
+        for flow in (run.flow, *run.subflows)
+        for dataset in flow.datasets
+        if dataset.direction == "read" and not dataset.uri.startswith("file:")
+    }
+    return list(read)[:_MOST]
 
 
 def _compared(runs: tuple[RunRecord, RunRecord], code: ComparedCode) -> str:

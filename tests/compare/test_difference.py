@@ -187,6 +187,23 @@ def test_what_nothing_explains_is_said_to_be_so():
     assert any("random state was not recorded" in detail for detail in first(found).details)
 
 
+def test_what_the_functions_of_flows_read_elsewhere_is_told_where_a_replay_of_them_fails():
+    def run(error):
+        made = Run()
+        made.subflow("fetch")
+        page = read("/x", "a page").model_copy(
+            update={"uri": "https://data.example/rates", "path": "https://data.example/rates"}
+        )
+        made.subflows[-1] = made.subflows[-1].model_copy(update={"datasets": (page, read("/x/local.csv", "a,b"))})
+        return made.record(result=None if error else 1, error=error)
+
+    found = compare_runs(run(None), run(("httpx.ConnectError", "refused")))
+    told = [note for note in found.notes if "cannot be served" in note]
+    assert told == [
+        "flow result: the function of flow fetch read what cannot be served again: https://data.example/rates"
+    ]
+
+
 def test_numbers_within_the_tolerance_are_equivalent_where_outputs_were_kept():
     a, b = backtest(keep=True), backtest(keep=True, features=1.0 + 1e-13)
     found = difference(a, b)
