@@ -26,13 +26,15 @@ def hints(
 
     Args:
         a: the step or flow of the one run.
-        b: the same of the other.
+        b: the same of the other; ``a`` itself where only one run has the step.
         runs: the two runs.
         code: what is known of their code.
         touched: names of the files that either run read or wrote.
     """
     said: list[str] = []
-    if isinstance(a, StepRecord):
+    if a is b:
+        said.extend([*_ended(runs), *_read_by_flows(runs[0])])
+    elif isinstance(a, StepRecord):
         said.extend(f"it read what cannot be served again: {item}" for item in a.unrestorable[:_MOST])
         beside = [
             step.task_name
@@ -52,6 +54,14 @@ def hints(
             f"files of the project that are no Python differ, and nobody was seen reading them: {', '.join(others[:_MOST])}{more}"
         )
     return [*said, _compared(runs, code)]
+
+
+def _ended(runs: tuple[RunRecord, RunRecord]) -> list[str]:
+    """How the other run's flow ended, where the first one's did not end so: no step comes after that."""
+    error = runs[1].flow.error
+    if error is None or runs[0].flow.error is not None:
+        return []
+    return [f"the flow of the other run raised {error.type}: {error.message}"]
 
 
 def _read_by_flows(run: RunRecord) -> list[str]:

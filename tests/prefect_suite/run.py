@@ -66,7 +66,14 @@ MODULES = (
 )
 _AGAIN = 3
 _LONGEST_SECONDS = 3600.0
-_SETTINGS_OF_THE_SUITE = ("-p", "no:cacheprovider", "--disable-docker-image-builds", "--exclude-services")
+_SETTINGS_OF_THE_SUITE = (
+    "-p",
+    "no:cacheprovider",
+    "--disable-docker-image-builds",
+    "--exclude-services",
+    # The suite's own 90 s are those of a machine that does nothing else; the first test waits for a server.
+    "--timeout=600",
+)
 _PROBE = """
 import prefect.flow_engine, sys
 engine = sys.modules.get("lineage_flows.capture.engine")
