@@ -26,13 +26,15 @@ def hints(
 
     Args:
         a: the step or flow of the one run.
-        b: the same of the other.
+        b: the same of the other; ``a`` itself where only one run has the step.
         runs: the two runs.
         code: what is known of their code.
         touched: names of the files that either run read or wrote.
     """
     said: list[str] = []
-    if isinstance(a, StepRecord):
+    if a is b:
+        said.extend([*_ended(runs), *_read_by_flows(runs[0])])
+    elif isinstance(a, StepRecord):
         said.extend(f"it read what cannot be served again: {item}" for item in a.unrestorable[:_MOST])
         beside = [
             step.task_name
@@ -43,6 +45,8 @@ def hints(
             said.append(f"it ran at the same time as {beside[0]}, and threads share the global random generators")
         if a.random is None:
             said.append("the original's random state was not recorded")
+    else:
+        said.extend(_read_by_flows(runs[0]))
     others = [path for path in code.others if path not in touched]
     if others:
         more = f" and {len(others) - _MOST} more" if len(others) > _MOST else ""
@@ -50,6 +54,25 @@ def hints(
             f"files of the project that are no Python differ, and nobody was seen reading them: {', '.join(others[:_MOST])}{more}"
         )
     return [*said, _compared(runs, code)]
+
+
+def _ended(runs: tuple[RunRecord, RunRecord]) -> list[str]:
+    """How the other run's flow ended, where the first one's did not end so: no step comes after that."""
+    error = runs[1].flow.error
+    if error is None or runs[0].flow.error is not None:
+        return []
+    return [f"the flow of the other run raised {error.type}: {error.message}"]
+
+
+def _read_by_flows(run: RunRecord) -> list[str]:
+    """What the functions of flows read themselves beside local files: a replay puts results of steps in place, not of flows."""
+    read = {
+        f"the function of flow {flow.flow_name} read what cannot be served again: {dataset.uri}": None
+        for flow in (run.flow, *run.subflows)
+        for dataset in flow.datasets
+        if dataset.direction == "read" and not dataset.uri.startswith("file:")
+    }
+    return list(read)[:_MOST]
 
 
 def _compared(runs: tuple[RunRecord, RunRecord], code: ComparedCode) -> str:

@@ -187,6 +187,35 @@ def test_what_nothing_explains_is_said_to_be_so():
     assert any("random state was not recorded" in detail for detail in first(found).details)
 
 
+def fetching(*, fails: bool, reports: bool = False):
+    """A run of which a subflow's function reads a page, and which ends there when it cannot."""
+    made = Run()
+    made.subflow("fetch")
+    page = read("/x", "a page").model_copy(
+        update={"uri": "https://data.example/rates", "path": "https://data.example/rates"}
+    )
+    made.subflows[-1] = made.subflows[-1].model_copy(update={"datasets": (page, read("/x/local.csv", "a,b"))})
+    if reports and not fails:
+        made.step("report", 1)
+    return made.record(result=None if fails else 1, error=("httpx.ConnectError", "refused") if fails else None)
+
+
+READ_ELSEWHERE = "the function of flow fetch read what cannot be served again: https://data.example/rates"
+
+
+def test_what_the_functions_of_flows_read_elsewhere_is_told_where_a_replay_of_them_fails():
+    found = compare_runs(fetching(fails=False), fetching(fails=True))
+    assert f"flow result: {READ_ELSEWHERE}" in found.notes
+    assert not [note for note in found.notes if "local.csv" in note]
+
+
+def test_a_step_that_is_missing_since_its_flow_failed_before_says_how():
+    (step,) = compare_runs(fetching(fails=False, reports=True), fetching(fails=True)).steps
+    assert step.verdict == "missing"
+    assert step.details[:2] == ("the flow of the other run raised httpx.ConnectError: refused", READ_ELSEWHERE)
+    assert not [detail for detail in step.details if "random state" in detail]
+
+
 def test_numbers_within_the_tolerance_are_equivalent_where_outputs_were_kept():
     a, b = backtest(keep=True), backtest(keep=True, features=1.0 + 1e-13)
     found = difference(a, b)
