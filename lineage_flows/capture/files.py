@@ -388,8 +388,3 @@ def counts(path: str) -> bool:
 def here() -> Carried[FileLog]:
     """Whom the executing code belongs to, for a thread that is started without a context."""
     return _active.here()
-
-
-def is_any_active() -> bool:
-    """Whether any run goes on in this process."""
-    return _active.any
