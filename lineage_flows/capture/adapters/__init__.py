@@ -5,34 +5,62 @@ Knows the adapters' common shape and when each is installed; must not know what 
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from lineage_flows.capture import seams
-from lineage_flows.capture.adapters.duckdb_files import DuckdbAdapter
-from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
-from lineage_flows.capture.adapters.pandas_objects import PandasAdapter
-from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
-from lineage_flows.capture.adapters.secret_values import SecretAdapter
-from lineage_flows.capture.adapters.shape import Adapter
-from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
-from lineage_flows.capture.adapters.sqlite import AioSqliteAdapter, SqliteAdapter
 
-__all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
+if TYPE_CHECKING:
+    from lineage_flows.capture.adapters.shape import Adapter
 
-ADAPTERS: tuple[Adapter, ...] = (
-    SecretAdapter(),
-    S3Adapter(),
-    AsyncS3Adapter(),
-    TransferAdapter(),
-    RequestsAdapter(),
-    HttpxAdapter(),
-    PandasAdapter(),
-    DuckdbAdapter(),
-    SqliteAdapter(),
-    AioSqliteAdapter(),
-    SqlalchemyAdapter(),
+__all__ = ["ADAPTERS", "Watched", "install", "uninstall"]
+
+
+class Watched:
+    """A library that is watched once it is imported. Its adapter is imported then too: most flows need few of them.
+
+    Args:
+        module: the module whose import puts the adapter in place.
+        where: the adapter's module in this package, and its class there.
+    """
+
+    def __init__(self, module: str, where: str) -> None:
+        self.module = module
+        self._where = where
+        self._adapter: Adapter | None = None
+
+    def adapter(self) -> Adapter:
+        """The adapter, imported now if it was not."""
+        if self._adapter is None:
+            module, _, name = self._where.partition(":")
+            # Not under the lock: another thread may hold the lock of an import, and wait for ours.
+            made: Adapter = getattr(importlib.import_module(f"{__name__}.{module}"), name)()
+            with _lock:
+                self._adapter = self._adapter or made
+        return self._adapter
+
+    def uninstall(self) -> None:
+        """Give the library its own functions back."""
+        if self._adapter is not None:
+            self._adapter.uninstall()
+            seams.forget(self._adapter.name)
+
+
+ADAPTERS: tuple[Watched, ...] = (
+    Watched("pydantic.types", "secret_values:SecretAdapter"),
+    Watched("botocore.client", "s3:S3Adapter"),
+    Watched("aiobotocore.client", "s3:AsyncS3Adapter"),
+    Watched("s3transfer.tasks", "s3:TransferAdapter"),
+    Watched("requests.sessions", "http:RequestsAdapter"),
+    Watched("httpx", "http:HttpxAdapter"),
+    Watched("pandas", "pandas_objects:PandasAdapter"),
+    Watched("duckdb", "duckdb_files:DuckdbAdapter"),
+    Watched("sqlite3", "sqlite:SqliteAdapter"),
+    Watched("aiosqlite.core", "sqlite:AioSqliteAdapter"),
+    Watched("sqlalchemy", "sqlalchemy_sql:SqlalchemyAdapter"),
 )
 """All of them. An adapter module imports nothing of its library."""
 
@@ -49,11 +77,11 @@ def install() -> None:
     with _lock:
         _installed = True
         first, _hooked = not _hooked, True
-    for adapter in ADAPTERS:
+    for watched in ADAPTERS:
         if first:
-            wrapt.register_post_import_hook(_imported, adapter.module)
-        elif adapter.module in sys.modules:
-            _imported(sys.modules[adapter.module])
+            wrapt.register_post_import_hook(_imported, watched.module)
+        elif watched.module in sys.modules:
+            _imported(sys.modules[watched.module])
 
 
 def uninstall() -> None:
@@ -61,17 +89,20 @@ def uninstall() -> None:
     global _installed  # noqa: PLW0603 - as above
     with _lock:
         _installed = False
-        for adapter in ADAPTERS:
-            adapter.uninstall()
-            seams.forget(adapter.name)
+        for watched in ADAPTERS:
+            watched.uninstall()
 
 
 def _imported(module: ModuleType) -> None:
-    with _lock:
-        for adapter in ADAPTERS:
-            if _installed and adapter.module == module.__name__:
-                try:
-                    adapter.install(module)
-                except Exception as error:  # noqa: BLE001 - the library is imported all the same, and the record says what it lacks
-                    adapter.uninstall()
-                    seams.disable(adapter.name, str(error), adapter.module.partition(".")[0])
+    for watched in ADAPTERS:
+        if not _installed or watched.module != module.__name__:
+            continue
+        adapter = watched.adapter()
+        with _lock:
+            if not _installed:
+                return
+            try:
+                adapter.install(module)
+            except Exception as error:  # noqa: BLE001 - the library is imported all the same, and the record says what it lacks
+                adapter.uninstall()
+                seams.disable(adapter.name, str(error), adapter.module.partition(".")[0])
