@@ -187,8 +187,10 @@ _ASSIGNED = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase|code)|pwd|secret|token|signature|\bsig|api[_-]?key|access[_-]?key|secret[_-]?key"
     r"|private[_-]?key|account[_-]?key|credentials?|authorization|\bdsn)(?:_?(?:value|id|key|str))?"
     r"(?:\\*[\"'])?(?P<sep>\s{0,8}(?:=>|:=|==?|:)\s{0,8})(?:[bruf]{0,2}(?P<quote>\\*[\"']))?"
-    r"(?P<value>(?(quote).*?(?=(?P=quote))|(?:(?:basic|bearer|digest|negotiate|token)\s+)?[^\s&,;)}\]'\"<>]+))"
+    r"(?P<value>(?(quote)(?:(?:(?!(?P=quote))(?:\\.|.)){0,4096}(?=(?P=quote))|[^\s&,;)}\]'\"<>]+)"
+    r"|(?:(?:basic|bearer|digest|negotiate|token)\s+)?[^\s&,;)}\]'\"<>]+))"
 )
+_ENDS = frozenset('\n\r,;)}]"')
 _NO_VALUE = frozenset({MASK, "<secret>", "str", "bytes", "int", "None", "null", "True", "False", "true", "false", ""})
 _USER_INFO = re.compile(
     r"(?i)(https?://)[^/?#\s'\"]+@|(://)[^/?#\s'\"@:]*:(?!\d+(?:[/?#]|$))[^\s'\"@]*@(?:[^\s'\"@/]*@)*"
@@ -241,17 +243,7 @@ def _assigned(found: re.Match[str]) -> str:
         return found[0]
     if found["quote"] is None and ":" in found["sep"] and "=" not in found["sep"]:
         after = found.string[found.end() : found.end() + 8].lstrip(" \t")
-        if not any(letter.isdigit() for letter in value) and after[:1] not in {
-            "",
-            "\n",
-            "\r",
-            ",",
-            ";",
-            ")",
-            "}",
-            "]",
-            '"',
-        }:
+        if not any(letter.isdigit() for letter in value) and after and after[0] not in _ENDS:
             return found[0]  # "token: the one that the vendor gave" is prose
     return found[0][: found.start("value") - found.start()] + MASK
 

@@ -91,6 +91,8 @@ def test_names_that_do_not(name):
         ("password = 'hun ter2', user='me'", "password = '***', user='me'"),
         ('{"api_key": "abc def", "n": 1}', '{"api_key": "***", "n": 1}'),
         (r"{\"token\": \"abcdef\"}", r"{\"token\": \"***\"}"),
+        ("password='hunter2 and cut", "password='*** and cut"),
+        (r"password='hun\'ter2', x=1", "password='***', x=1"),
         ("bad password: swordfish", "bad password: ***"),
         ("token: the one that the vendor gave", "token: the one that the vendor gave"),
         ("token: str", "token: str"),

@@ -106,7 +106,9 @@ class _Hooks:
     def _end(self, record: FlowRecord, state: State[Any]) -> None:
         self._flows.pop(record.run_id, None)
         session = self._session
-        result = None if state.is_failed() or state.is_crashed() else session.values.see(facts.unwrap_result(state))
+        told = session.settings.decision(record.flow_name, tags=record.tags).outputs
+        failed = state.is_failed() or state.is_crashed()
+        result = session.values.see(facts.unwrap_result(state)) if told and not failed else None
         error = facts.stored_state(state) if state.is_failed() or state.is_crashed() else None
         record = record.model_copy(update={"ended": facts.now(), "result": result, "error": error})
         run = assemble(record, session.sink.records(record.root_run_id))
@@ -122,6 +124,9 @@ class _Hooks:
             if flow is None:
                 return
             tags = tuple(sorted(task_run.tags or ()))
+            decision = self._session.settings.decision(flow.flow_name, tags=tags, task=task.name)
+            if decision.level == "off":
+                return
             record = StepRecord(
                 run_id=str(task_run.id),
                 flow_run_id=flow.run_id,
@@ -148,7 +153,9 @@ class _Hooks:
             record = record.model_copy(
                 update={
                     "ended": facts.now(),
-                    "output": None if failed else self._session.values.see(facts.unwrap_result(state)),
+                    "output": None
+                    if failed or not decision.outputs
+                    else self._session.values.see(facts.unwrap_result(state)),
                     "error": facts.stored_state(state) if failed else None,
                 }
             )

@@ -6,6 +6,8 @@ Knows Python's syntax; must not know facets. The blobs that a replay runs are th
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -15,6 +17,8 @@ from lineage_flows.redaction import MASK, is_secret_name, redact, redact_name
 __all__ = ["told_source"]
 
 _LONGEST = 64_000
+_Place = tuple[int, int, int, int]
+"""First line, byte in it, last line, byte in that."""
 
 
 def told_source(source: str) -> str:
@@ -32,19 +36,52 @@ def _masked(source: str) -> str:
         text = _without_literals(source)
         # What Python says of places inside an f-string is not always where they are: only a result that is right counts.
         left = [node for value in _secrets(ast.parse(text)) for node in _literals(value)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
         return redact(source)
     return text if all(isinstance(node, ast.Constant) and node.value == MASK for node in left) else redact(source)
 
 
 def _without_literals(source: str) -> str:
     lines = source.encode("utf-8", "surrogatepass").splitlines(keepends=True)
-    places = {_place(node) for value in _secrets(ast.parse(source)) for node in _literals(value)}
-    for line, start, end_line, end in sorted(
-        places, reverse=True
-    ):  # the last first: the places before it stay where they are
-        lines[line - 1 : end_line] = [lines[line - 1][:start] + f'"{MASK}"'.encode() + lines[end_line - 1][end:]]
+    tree = ast.parse(source)
+    mask = f'"{MASK}"'
+    places = {_place(node): mask for value in _secrets(tree) for node in _literals(value)}
+    for node, text in (*_texts(tree, source), *_comments(source)):
+        places.setdefault(node, text)
+    for (line, start, end_line, end), text in sorted(places.items(), reverse=True):
+        # The last first: the places before it stay where they are.
+        told = lines[line - 1][:start] + text.encode("utf-8", "surrogatepass") + lines[end_line - 1][end:]
+        lines[line - 1 : end_line] = [told]
     return b"".join(lines).decode("utf-8", "surrogatepass")
+
+
+def _texts(tree: ast.AST, source: str) -> Iterator[tuple[_Place, str]]:
+    """Literals that mention a secret (``"…?token=abc"``), and how they are told."""
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [
+                part.value for part in node.values if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            ]
+            told = {part: redact(part) for part in parts if redact(part) != part}
+            written = ast.get_source_segment(source, node) or ""
+            for part, text in told.items():
+                written = written.replace(part, text) if part in written else f'"{MASK}"'
+            if told:
+                yield _place(node), written
+            continue
+        if id(node) in inside or not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if redact(node.value) != node.value:
+            yield _place(node), redact(ast.get_source_segment(source, node) or "")
+
+
+def _comments(source: str) -> Iterator[tuple[_Place, str]]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and (told := redact(token.string)) != token.string:
+            before = len(token.line[: token.start[1]].encode("utf-8", "surrogatepass"))
+            after = before + len(token.string.encode("utf-8", "surrogatepass"))
+            yield (token.start[0], before, token.end[0], after), told
 
 
 def _secrets(tree: ast.AST) -> Iterator[ast.expr]:
@@ -129,5 +166,5 @@ def _literals(node: ast.expr) -> Iterator[ast.expr]:
         yield from _literals(node.func.value)  # "…".encode()
 
 
-def _place(node: ast.expr) -> tuple[int, int, int, int]:
+def _place(node: ast.expr) -> _Place:
     return node.lineno, node.col_offset, node.end_lineno or node.lineno, node.end_col_offset or node.col_offset

@@ -23,7 +23,7 @@ __all__ = [
     "time_of",
 ]
 
-Reader = Literal["text", "number", "decimal", "flag", "time", "json", "run_id"]
+Reader = Literal["text", "number", "flag", "time", "json", "run_id"]
 FLOW_PROPERTIES: dict[str, Reader] = {
     "flow": "text",
     "name": "text",
@@ -64,51 +64,25 @@ STEP_PROPERTIES: dict[str, Reader] = {
 }
 """Fields of our run facets that become properties under the same name, and how each is read."""
 
-JOB_PROPERTIES: dict[str, Reader] = {
-    "version": "text",
-    "retries": "number",
-    "retryDelays": "json",
-    "timeout": "decimal",
-    "cachePolicy": "text",
-    "taskRunner": "text",
-}
-ORIGIN_PROPERTIES: dict[str, Reader] = {
-    "createdByType": "text",
-    "createdById": "text",
-    "autoScheduled": "flag",
-    "workQueue": "text",
-    "worker": "text",
-    "deploymentVersion": "text",
-    "runUrl": "text",
-}
-POLICY_PROPERTIES: dict[str, Reader] = {
-    "datasetsLeftOut": "number",
-    "parametersLeftOut": "json",
-    "outputLeftOut": "flag",
-}
-"""The same of the facets beside them, on flow runs and task runs."""
-
 
 def read_about(event: Incoming) -> dict[str, str | None]:
-    """What is declared of the job, who started the run, and what was left out; nothing where the event does not say.
+    """What is declared of the job and who started the run (``about``), and what the policy left out (``leftOut``), each as JSON.
 
-    Raises:
-        EventError: a field of ours is not what it should be.
+    One property each: an action may have thirty, and a flow run needs most of them. Nothing where the event does not say.
     """
-    found: dict[str, str | None] = {}
-    said = (
-        (event.job_facet("lineageFlows_job"), JOB_PROPERTIES),
-        (event.run_facet("lineageFlows_origin"), ORIGIN_PROPERTIES),
-        (event.run_facet("lineageFlows_policy"), POLICY_PROPERTIES),
-    )
-    for facet, properties in said:
-        if facet is not None:
-            found |= {key: value for key, value in read_properties(facet, properties).items() if value is not None}
     ownership = event.job_facet("ownership")
     owners = [name for owner in ownership.objects("owners") if (name := owner.text("name"))] if ownership else []
-    if owners:
-        found[f"{PROPERTY}owners"] = fit_json(owners)
-    return found
+    about: dict[str, object] = {"owners": owners} if owners else {}
+    for facets in (event.job_facets.get("lineageFlows_job"), event.run_facets.get("lineageFlows_origin")):
+        about |= _fields(facets)
+    left_out = _fields(event.run_facets.get("lineageFlows_policy"))
+    found = {"about": about, "leftOut": left_out}
+    return {f"{PROPERTY}{key}": fit_json(value) for key, value in found.items() if value}
+
+
+def _fields(facet: object) -> dict[str, object]:
+    """What a facet of ours says, without what says that it is one."""
+    return {key: value for key, value in facet.items() if not key.startswith("_")} if isinstance(facet, dict) else {}
 
 
 def read_properties(facet: Facet, properties: Mapping[str, Reader]) -> dict[str, str | None]:
@@ -141,10 +115,6 @@ def _flag(facet: Facet, key: str) -> str | None:
     return None if value is None else str(value).lower()
 
 
-def _number(value: object) -> str | None:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _json(facet: Facet, key: str) -> str | None:
     value = facet.raw(key)
     return fit_json(value) if isinstance(value, dict | list) and value else None
@@ -153,7 +123,6 @@ def _json(facet: Facet, key: str) -> str | None:
 _READERS: dict[Reader, Callable[[Facet, str], str | None]] = {
     "text": lambda facet, key: optional(facet.text(key)),
     "number": lambda facet, key: decimal(facet.number(key)),
-    "decimal": lambda facet, key: _number(facet.raw(key)),
     "flag": _flag,
     "time": time_of,
     "json": _json,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lineage_flows.errors import EventError
 from lineage_flows.events import EventBuilder
 from lineage_flows.graph.project import project
-from lineage_flows.records import AttemptRef, ErrorRef, RunRecord
+from lineage_flows.records import AttemptRef, ErrorRef, JobAbout, PolicyRef, RunOrigin, RunRecord
 from tests.graph.kit import action_of, events_of, frame, graph_of, new_graph, output_of, picture, record_of, started
 from tests.graph.stories import stories
 from tests.support.records import (
@@ -78,6 +78,28 @@ def test_what_is_known_of_a_run_is_on_its_action():
     assert run.properties["runRecord"] == blob(RECORD.flow.run_id, "json").digest
     assert json.loads(run.properties["parameters"]) == {"window": "20", "path": "data/prices.parquet"}
     assert (run.created_at, run.modified_at) == (at(0), at(5.2))
+
+
+def test_what_a_job_is_declared_to_be_and_what_was_left_out_are_on_the_action():
+    about = JobAbout(
+        documentation="Loads.\nAll of it.", owners=("team:a",), retries=2, timeout=1.5, cache_policy="Inputs"
+    )
+    policy = PolicyRef(rules=("x rules[1]",), datasets=2, parameters=("p",), output=True)
+    origin = RunOrigin(type="AUTOMATION", id="7", name="nightly", worker="w", work_queue="q", run_url="http://h/runs/1")
+    replay = replay_record(RECORD).flow.replay
+    flow = RECORD.flow.model_copy(update={"about": about, "origin": origin, "policy": policy, "replay": replay})
+    steps = (LOAD.model_copy(update={"about": about, "policy": policy, "url": "http://h/runs/2"}), *RECORD.steps[1:])
+    keeper = graph_of(events_of(RECORD.model_copy(update={"flow": flow, "steps": steps})))
+    run, step_ = action_of(keeper, RECORD.flow.run_id), action_of(keeper, LOAD.run_id)
+    declared = {"owners": ["team:a"], "retries": 2, "timeout": 1.5, "cachePolicy": "Inputs"}
+    told = json.loads(run.properties["about"])
+    assert {key: told[key] for key in declared} == declared
+    assert (told["createdByType"], told["createdBy"], told["worker"]) == ("AUTOMATION", "nightly", "w")
+    assert (told["runUrl"], told["autoScheduled"]) == ("http://h/runs/1", False)
+    assert json.loads(step_.properties["about"]) == {**declared, "runUrl": "http://h/runs/2"}
+    assert json.loads(step_.properties["leftOut"])["datasetsLeftOut"] == 2
+    assert run.description == "Loads. All of it."
+    assert len(run.properties) <= 30
 
 
 def test_an_input_says_how_it_went_in_and_how_that_is_known():
