@@ -241,7 +241,10 @@ class StepRecorder:
                 step.flow.root.links,
                 lambda name: facts.tracked_inputs(task_run, name),
             )
-        step.datasets = assets.depended_on(engine.task, self._assets) if assets.has_assets(engine.task) else []
+        step.datasets = []
+        if assets.has_assets(engine.task):
+            with self._boundary.guard("recording a task's assets", step.errors):
+                step.datasets = assets.depended_on(engine.task, self._assets)
         step.files = files.FileLog(
             self._session.store_for(level),
             size_cap=int(self._session.settings.size_cap),
@@ -337,10 +340,10 @@ class StepRecorder:
                 "capture_errors": tuple(step.errors),
             }
         )
-        if record.datasets and state.is_completed():
-            assets.remember(record.datasets, self._assets)
         kind = ENDINGS.get(state.type.value, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
+        if record.datasets and state.is_completed():
+            assets.remember(record.datasets, self._assets)
 
 
 def _step_of(engine: Any) -> LiveStep | None:
