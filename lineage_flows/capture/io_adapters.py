@@ -296,7 +296,7 @@ def _name_of(item: Any) -> str | None:  # noqa: ANN401 - anything; open files ar
         return None
     try:
         item.fileno()
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         return None
     name = getattr(item, "name", None)
     return name if isinstance(name, str) else None

@@ -260,7 +260,9 @@ class StepRecorder:
                 taker=str(task_run.id),
                 columns=step.columns,
             )
-        step.datasets = depended_on(self._session, engine.task)
+        step.datasets = []
+        with self._boundary.guard("recording a task's assets", step.errors):
+            step.datasets = depended_on(self._session, engine.task)
         step.files = file_log(self._session, step)
         if first:
             step.start = step.start.model_copy(
@@ -378,10 +380,10 @@ class StepRecorder:
                 "policy": step.left_out.ref() if step.left_out else None,
             }
         )
-        if record.datasets and state.is_completed():
-            remember_assets(self._session, record.datasets)
         kind = ENDINGS.get(state.type.value, "ABORT")
         self._session.sink.accept(self._session.builder.step_event(kind, record, step.flow.start), record)
+        if record.datasets and state.is_completed():
+            remember_assets(self._session, record.datasets)
 
 
 def _step_of(engine: Any) -> LiveStep | None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
 from typing import Any, Final, Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import JsonValue
 
@@ -49,6 +50,8 @@ _LOOKS: tuple[tuple[Callable[[type], bool], Callable[[Any], Look]], ...] = (
     (is_model, lambda value: Look("Model", hyperparameters=hyperparameters(value))),
 )
 """What shows values of libraries that are known by the names of their classes."""
+
+_looks_by_name: WeakKeyDictionary[type, Callable[[Any], Look] | None] = WeakKeyDictionary()
 _UNNAMEABLE = "object"
 
 
@@ -131,7 +134,9 @@ def _look(value: object) -> Look:
     known = find_look(cls)
     if known is not None:
         return known(value) or Look()
-    named = next((look for fits, look in _LOOKS if fits(cls)), None)
+    if cls not in _looks_by_name:
+        _looks_by_name[cls] = next((look for fits, look in _LOOKS if fits(cls)), None)
+    named = _looks_by_name[cls]
     return named(value) if named is not None else look_at_record(value) or Look()
 
 

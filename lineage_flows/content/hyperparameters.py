@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from lineage_flows.content.guard import attempt
 from lineage_flows.content.naming import comes_from, mro, own_attributes, shown_name
@@ -26,6 +27,7 @@ _DEEPEST = 5
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _NESTED = ("kwargs", "_other_params")
 """Where XGBoost's and LightGBM's estimators keep the parameters that they have no name for."""
+_names_known: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
 _TRAINING = ("booster", "objective", "num_class", "num_feature", "multi_strategy", "num_parallel_tree")
 
 
@@ -85,6 +87,8 @@ def _parameters(model: object, prefix: str, depth: int) -> Iterator[tuple[str, o
 
 def _names(cls: type) -> list[str]:
     """The parameters that a class is made with, those of its bases where it takes them on as ``**kwargs``."""
+    if cls in _names_known:
+        return _names_known[cls]
     found: dict[str, None] = {}
     for base in mro(cls):
         make = own_attributes(base).get("__init__")
@@ -94,7 +98,8 @@ def _names(cls: type) -> list[str]:
         found |= dict.fromkeys(item.name for item in parameters if item.kind not in _VARIADIC)
         if not any(item.kind in _VARIADIC for item in parameters):
             break
-    return list(found)
+    _names_known[cls] = list(found)
+    return _names_known[cls]
 
 
 def _is_estimator(value: object) -> bool:

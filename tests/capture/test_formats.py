@@ -54,6 +54,7 @@ def watching() -> Iterator[None]:
     yield
     io_adapters.uninstall()
     audit.pause()
+    files.adopt_module_reads(None)  # what a case prepared outside of its log is nobody's
 
 
 def touched(work: Callable[[], object]) -> Touched:
