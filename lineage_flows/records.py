@@ -75,8 +75,8 @@ Level = Literal["off", "metadata", "inputs", "all"]
 ArtifactKind = Literal["Value", "DataSet", "Model", "Metrics", "TimeSeries", "Figure"]
 StepKind = Literal["preprocessing", "training", "postprocessing", "processing"]
 KnownBy = Literal["prefect", "content", "derivation", "mutation"]
-"""How a link is known: by Prefect's own tracking; by equal fingerprints; since the object was computed from the other; since the step
-had the very object before it changed, so that it or the flow's own code changed it."""
+"""How a link is known: by Prefect's own tracking; by equal fingerprints; since the object was computed from the other; since the
+step had the very object before it changed, so that it or the flow's own code changed it."""
 
 Verdict = Literal["identical", "equivalent", "different"]
 StepVerdict = Literal["identical", "equivalent", "different", "restored", "missing", "added"]

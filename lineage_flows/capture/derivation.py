@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lineage_flows.content.describe import path_step
-
 if TYPE_CHECKING:
     from lineage_flows.records import ValueRef
 
@@ -253,6 +251,8 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
     if cls is list or cls is tuple:
         return ((str(place), item) for place, item in enumerate(value))  # type: ignore[arg-type, var-annotated]
     if cls is dict:
+        from lineage_flows.content.describe import path_step  # loads what Prefect's start shall not wait for
+
         some = list(islice(value.items(), _MOST_COMPONENTS + 1))  # type: ignore[attr-defined]
         return [(path_step(key), item) for key, item in some if type(key) is str or type(key) is int]
     return ()

@@ -7,6 +7,8 @@ import gc
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 import weakref
@@ -259,6 +261,15 @@ def test_a_pandas_that_hands_nothing_on_is_left_alone(monkeypatch: pytest.Monkey
         adapter.install(pd)
     adapter.uninstall()
     assert table.kinds == ()
+
+
+def test_prefect_s_start_waits_for_nothing_of_it() -> None:
+    probe = (
+        "import sys, lineage_flows.capture.adapters; "
+        "print([name for name in ('pandas', 'numpy', 'polars', 'pyarrow', 'lineage_flows.content') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_operand_that_raises_turns_it_off_and_not_the_user_s_code(watched: PandasAdapter) -> None:
