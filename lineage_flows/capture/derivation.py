@@ -154,6 +154,7 @@ class Derivation:
         self._owner = Mark()
         self._lock = threading.RLock()
         self._held: dict[int, _Held] = {}
+        self._ended: set[str] = set()
 
     def gave_out(self, value: object, run_id: str, uri: str, ref: ValueRef, path: str = "") -> None:
         """A run has given out a value: from now on it, and its components, are that run's.
@@ -195,7 +196,7 @@ class Derivation:
             holder: who is given it; None for a flow run.
 
         Returns:
-            The steps that were given the very same object since it was last seen, when it has changed since then: one of them
+            The steps that had the very same object since it was last seen unchanged, when it has changed since then: one of them
             changed it, or the flow's own code did.
         """
         if not isinstance(value, table.kinds) or fingerprint is None:
@@ -209,9 +210,15 @@ class Derivation:
             elif held.fingerprint != fingerprint:
                 changed = tuple(one for one in held.holders if holder is None or one.run_id != holder.run_id)
                 held = self._see(value, fingerprint)
+            else:  # whoever has ended by now has left it as it was
+                held.holders = [one for one in held.holders if one.run_id not in self._ended]
             if holder is not None and holder not in held.holders and len(held.holders) < _MOST_HOLDERS:
                 held.holders.append(holder)
             return changed
+
+    def ended(self, run_id: str) -> None:
+        """A step has ended, and changes nothing any more of what it was given."""
+        self._ended.add(run_id)
 
     def _see(self, value: object, fingerprint: str | None) -> _Held:
         key = id(value)
