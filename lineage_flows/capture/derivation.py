@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lineage_flows.records import ValueRef
 
-__all__ = ["UNKNOWN", "Derivation", "Holder", "Mark", "Origin", "Table", "components", "table"]
+__all__ = ["PANDAS", "UNKNOWN", "Derivation", "Holder", "Mark", "Origin", "Table", "components", "table"]
+
+PANDAS = "which pandas object was made from which"
+"""What the adapter is called that says so; a run that lacks it says this name."""
 
 _MOST_COMPONENTS = 256
 _DEEPEST = 3

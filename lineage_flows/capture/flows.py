@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import facts, files, randomness
+from lineage_flows.capture import facts, files, randomness, seams
 from lineage_flows.capture.adoption import catch_up, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
+from lineage_flows.capture.derivation import PANDAS
 from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.links import Links
 from lineage_flows.capture.live import Background, LiveFlow, current_flow, current_step
@@ -239,6 +240,8 @@ class FlowRecorder:
                 touched = flow.files.close()
                 flow.datasets.extend(touched.datasets)
                 flow.errors.extend(touched.errors)
+        if flow.parent is None:
+            flow.errors.extend(line for line in seams.missing_one(PANDAS) if line not in flow.errors)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]

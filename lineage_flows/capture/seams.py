@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-__all__ = ["SeamMissingError", "disable", "forget", "missing"]
+__all__ = ["SeamMissingError", "disable", "forget", "missing", "missing_one"]
 
 _log = logging.getLogger("lineage_flows.capture")
 _disabled: dict[str, str] = {}
@@ -32,3 +32,8 @@ def forget(adapter: str) -> None:
 def missing() -> tuple[str, ...]:
     """What a run that reached beyond this machine must say of its record."""
     return tuple(f"{adapter} was not watched: {why}" for adapter, why in sorted(_disabled.items()))
+
+
+def missing_one(adapter: str) -> tuple[str, ...]:
+    """The same of one adapter, whose lack matters to runs that stay on this machine too."""
+    return tuple(line for line in missing() if line.startswith(f"{adapter} "))

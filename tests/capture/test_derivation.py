@@ -541,3 +541,32 @@ def test_the_graph_walks_through_what_was_derived_and_what_was_changed(ran: Ran)
             node.entity for node in upstream(keeper, action(made["spoilt"].step.run_id), 1).nodes if node.depth == 1
         ]
         assert made["spoilt"].data.value.fingerprint in {getattr(entity, "fingerprint", None) for entity in entered}
+
+
+@pytest.mark.server
+def test_a_run_says_when_its_pandas_could_not_be_watched(tmp_path: Path, prefect_server: str) -> None:
+    script = """
+    import pandas as pd
+    pd.DataFrame.merge = lambda *_, **__: pd.DataFrame({"k": [1, 2]})  # another pandas than is known
+    from prefect import flow, task
+
+    @task
+    def make():
+        return pd.DataFrame({"a": [1.5, 2.5]})
+
+    @task
+    def use(frame):
+        return float(frame["a"].sum())
+
+    @flow(name="unwatched")
+    def unwatched():
+        return use(make().iloc[:1])
+
+    if __name__ == "__main__":
+        assert unwatched() == 1.5
+    """
+    result = run_script(script, tmp_path / "project", tmp_path / "home", PREFECT_API_URL=prefect_server)
+    assert result.code == 0, result.err
+    (said,) = result.flows()["unwatched"].capture_errors
+    assert said.startswith("which pandas object was made from which was not watched: in pandas")
+    assert result.step("use").inputs[0].sources == ()
