@@ -238,6 +238,20 @@ def test_objects_that_refuse_to_be_compared_are_left_alone() -> None:
 SAME = {name: name for name in ("row", "close", "ticker", "one")}
 
 
+def test_a_column_that_does_not_tell_where_it_lies_has_its_fingerprint_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = describe(prices()).fingerprint
+
+    def refuses(_: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("lineage_flows.content.frames.column_memory", refuses)
+    looks: Any = {}
+    assert describe(prices(), columns=looks).fingerprint == expected
+    assert {look.memory for (listed) in looks.values() for look in listed} == {None}
+
+
 def polars_prices() -> pl.DataFrame:
     return pl.DataFrame({name: prices()[name].to_list() for name in SAME})
 
