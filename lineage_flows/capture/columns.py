@@ -43,6 +43,8 @@ _PLAIN = {
 }
 """Types whose comparison runs nobody's code."""
 
+_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
 _Frame = Any
 
 
@@ -76,14 +78,18 @@ class InputColumns:
     """The columns that went into one attempt of a step."""
 
     def __init__(self) -> None:
+        self._told = True
+        self._marks: set[Mark] = set()
         self._taken: list[_Taken] = []
         self._by_token: defaultdict[bytes, list[tuple[_Taken, int]]] = defaultdict(list)
 
     def add(self, parameter: str, value: object, columns: Columns) -> None:
         """A value goes in for a parameter; what is made from its frames from now on can be told."""
+        self._told = self._told and _is_told(value)
         for path, frame, labels, looks in _frames(value, columns):
             taken = _Taken(parameter + path, frame, labels, looks)
             self._taken.append(taken)
+            self._marks |= {*table.of(frame), taken.mark}
             table.add(frame, frozenset({taken.mark}))
             for place, look in enumerate(looks):
                 self._by_token[look.token].append((taken, place))
@@ -94,6 +100,8 @@ class InputColumns:
             frame = taken.frame()
             if frame is not None:
                 table.discard(frame, frozenset({taken.mark}))
+        self._told = True
+        self._marks.clear()
         self._taken.clear()
         self._by_token.clear()
 
@@ -105,13 +113,16 @@ class InputColumns:
             columns: in it.
             alone: whether it got at nothing but its parameters: what it read elsewhere may hold equal columns.
         """
-        if not self._taken:
-            return ()
-        lies = {taken: memory for taken in self._taken if (memory := taken.lies())}
+        lies: dict[_Taken, list[Memory | None]] = {}
         found: list[ColumnEdge] = []
-        for path, frame, labels, looks in _frames(output, columns):
+        for path, frame, labels, looks in _frames(output, columns) if self._taken else ():
+            if len(looks) > _MOST_COLUMNS:
+                continue
             marks = table.of(frame)
-            known = marks if alone and UNKNOWN not in marks else frozenset[Mark]()
+            # Whatever else went into the frame may hold equal columns: it has to be made from nothing but what is known here.
+            known = (
+                marks if alone and self._told and UNKNOWN not in marks and marks <= self._marks else frozenset[Mark]()
+            )
             for place, (label, look) in enumerate(zip(labels, looks, strict=True)):
                 equal = self._by_token.get(look.token)
                 if label is None or not equal:
@@ -132,8 +143,23 @@ class InputColumns:
 
 def _in_one_memory(look: ColumnLook, taken: _Taken, place: int, lies: dict[_Taken, list[Memory | None]]) -> bool:
     """Whether a column lies where one that went in lay, and still lies: so no address can have been used twice."""
-    now = lies.get(taken, [])
-    return look.memory is not None and place < len(now) and look.memory == taken.looks[place].memory == now[place]
+    if look.memory is None or look.memory != taken.looks[place].memory:
+        return False
+    if taken not in lies:
+        lies[taken] = taken.lies()
+    now = lies[taken]
+    return place < len(now) and look.memory == now[place]
+
+
+def _is_told(value: object, depth: int = 3) -> bool:
+    """Whether a value holds no columns but those of frames that are looked at: an array, a list or a model may hold equal ones."""
+    cls = type(value)
+    if cls in _SCALARS or isinstance(value, _kinds()):
+        return True
+    parts = list(value.values()) if cls is dict else list(value) if cls in {list, tuple} else None  # type: ignore[attr-defined, call-overload]
+    if parts is None or not depth or len(parts) > _HEAD or sum(type(part) in _SCALARS for part in parts) >= _TELLING:
+        return False
+    return all(_is_told(part, depth - 1) for part in parts)
 
 
 def _frames(value: object, columns: Columns) -> Iterator[tuple[str, _Frame, list[str | None], list[ColumnLook]]]:
@@ -142,7 +168,7 @@ def _frames(value: object, columns: Columns) -> Iterator[tuple[str, _Frame, list
         return
     for path, frame in components(value, _kinds()):
         looks = columns.get(id(frame))
-        if looks and len(looks) <= _MOST_COLUMNS:
+        if looks:
             labels = _labels(frame)
             if len(labels) == len(looks):
                 yield path, frame, labels, looks

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lineage_flows.content.describe import path_step
-
 if TYPE_CHECKING:
     from lineage_flows.records import ValueRef
 
-__all__ = ["UNKNOWN", "Derivation", "Holder", "Mark", "Origin", "Table", "components", "table"]
+__all__ = ["PANDAS", "UNKNOWN", "Derivation", "Holder", "Mark", "Origin", "Table", "components", "table"]
+
+PANDAS = "which pandas object was made from which"
+"""What the adapter is called that says so; a run that lacks it says this name."""
 
 _MOST_COMPONENTS = 256
 _DEEPEST = 3
@@ -156,6 +157,7 @@ class Derivation:
         self._owner = Mark()
         self._lock = threading.RLock()
         self._held: dict[int, _Held] = {}
+        self._ended: set[str] = set()
 
     def gave_out(self, value: object, run_id: str, uri: str, ref: ValueRef, path: str = "") -> None:
         """A run has given out a value: from now on it, and its components, are that run's.
@@ -197,7 +199,7 @@ class Derivation:
             holder: who is given it; None for a flow run.
 
         Returns:
-            The steps that were given the very same object since it was last seen, when it has changed since then: one of them
+            The steps that had the very same object since it was last seen unchanged, when it has changed since then: one of them
             changed it, or the flow's own code did.
         """
         if not isinstance(value, table.kinds) or fingerprint is None:
@@ -211,9 +213,15 @@ class Derivation:
             elif held.fingerprint != fingerprint:
                 changed = tuple(one for one in held.holders if holder is None or one.run_id != holder.run_id)
                 held = self._see(value, fingerprint)
+            else:  # whoever has ended by now has left it as it was
+                held.holders = [one for one in held.holders if one.run_id not in self._ended]
             if holder is not None and holder not in held.holders and len(held.holders) < _MOST_HOLDERS:
                 held.holders.append(holder)
             return changed
+
+    def ended(self, run_id: str) -> None:
+        """A step has ended, and changes nothing any more of what it was given."""
+        self._ended.add(run_id)
 
     def _see(self, value: object, fingerprint: str | None) -> _Held:
         key = id(value)
@@ -253,6 +261,8 @@ def _parts(value: object) -> Iterable[tuple[str, object]]:
     if cls is list or cls is tuple:
         return ((str(place), item) for place, item in enumerate(value))  # type: ignore[arg-type, var-annotated]
     if cls is dict:
+        from lineage_flows.content.describe import path_step  # loads what Prefect's start shall not wait for
+
         some = list(islice(value.items(), _MOST_COMPONENTS + 1))  # type: ignore[attr-defined]
         return [(path_step(key), item) for key, item in some if type(key) is str or type(key) is int]
     return ()

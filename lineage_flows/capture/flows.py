@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.capture import about, before_runs, facts, files, randomness, variables
+from lineage_flows.capture import about, before_runs, facts, files, randomness, seams, variables
 from lineage_flows.capture.adoption import catch_up, interrupted, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
 from lineage_flows.capture.deployed import Caller, find_caller
+from lineage_flows.capture.derivation import PANDAS
 from lineage_flows.capture.functions import function_source
 from lineage_flows.capture.internal import is_internal
 from lineage_flows.capture.ledger_end import settle
@@ -310,6 +311,8 @@ class FlowRecorder:
             with self._boundary.guard("looking for what ran in other processes", flow.errors):
                 if (lost := missing(session, flow.sent)) is not None:
                     flow.errors.append(lost)
+        if flow.parent is None:
+            flow.errors.extend(line for line in seams.missing_one(PANDAS) if line not in flow.errors)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]

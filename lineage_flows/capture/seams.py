@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-__all__ = ["SeamMissingError", "Unwatched", "disable", "forget", "missing"]
+__all__ = ["SeamMissingError", "Unwatched", "disable", "forget", "missing", "missing_one"]
 
 _log = logging.getLogger("lineage_flows.capture")
 
@@ -52,3 +52,9 @@ def forget(adapter: str) -> None:
 def missing() -> tuple[Unwatched, ...]:
     """What is not watched in this process though the library is loaded: part of the ledger of every run."""
     return tuple(_disabled[adapter] for adapter in sorted(_disabled)) if _disabled else ()
+
+
+def missing_one(adapter: str) -> tuple[str, ...]:
+    """What every run must say that lacks this adapter, since its lack matters also to runs whose ledger is empty."""
+    found = _disabled.get(adapter)
+    return () if found is None else (f"{adapter} was not watched: {found.why}",)

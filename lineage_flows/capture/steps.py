@@ -185,6 +185,7 @@ class StepRecorder:
                 if step.yields is not None and step.output is None:
                     step.output = self._yielded_so_far(step, left=True)
                 self._closed(step)
+                step.flow.root.links.derivation.ended(step.start.run_id)
                 self._finished(step, state)
 
     # ---------------------------------------------------------------------------------------------------- generators

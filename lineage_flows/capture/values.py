@@ -125,7 +125,7 @@ class ValueObserver:
             looks: Columns = {}
             ref = self._named(name, value, left_out, looks if columns is not None else None)
             found.append(self._input(name, value, ref, links=links, tracked=tracked(name), taker=taker))
-            if columns is not None and looks:
+            if columns is not None:
                 columns.add(name, value, looks)
         return tuple(found)
 

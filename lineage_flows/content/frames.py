@@ -14,6 +14,7 @@ import pandas as pd
 
 from lineage_flows.content.arrays import Array, array_token, times_body
 from lineage_flows.content.containers import look_at_named
+from lineage_flows.content.guard import attempt
 from lineage_flows.content.hashing import atom, count, name, node
 from lineage_flows.content.naming import type_name
 from lineage_flows.content.registry import Look, Steps, register, without_parts
@@ -38,7 +39,7 @@ def _frame_steps(value: pd.DataFrame, walk: Walk) -> Steps:
     for _, series in pd.DataFrame.items(value):
         columns.append((yield from column_steps(series, walk)))
         if walk.columns is not None:
-            looks.append(ColumnLook(columns[-1], column_memory(series)))
+            looks.append(ColumnLook(columns[-1], attempt(column_memory, series)[0]))
     if walk.columns is not None:
         walk.columns[id(value)] = looks
     extra = yield from _extra_steps(value, pd.DataFrame)
@@ -49,7 +50,7 @@ def _series_steps(value: pd.Series, walk: Walk) -> Steps:
     index = yield from index_steps(value.index, walk)
     column = yield from column_steps(value, walk)
     if walk.columns is not None:
-        walk.columns[id(value)] = [ColumnLook(column, column_memory(value))]
+        walk.columns[id(value)] = [ColumnLook(column, attempt(column_memory, value)[0])]
     (title,) = yield (value.name,)
     extra = yield from _extra_steps(value, pd.Series)
     return node(b"series", count(len(value)), index, title, column, *extra)

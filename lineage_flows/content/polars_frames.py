@@ -8,6 +8,7 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
+from lineage_flows.content.guard import attempt
 from lineage_flows.content.hashing import count, name, node
 from lineage_flows.content.registry import Look, Steps, register
 from lineage_flows.content.tables import MOST_COLUMNS, array_memory, arrow_steps
@@ -22,7 +23,7 @@ _MOST_TIMES = 8
 def _series_steps(value: pl.Series, walk: Walk) -> Steps:
     token = yield from _column_steps(value, walk)
     if walk.columns is not None:
-        walk.columns[id(value)] = [ColumnLook(token, column_memory(value))]
+        walk.columns[id(value)] = [ColumnLook(token, attempt(column_memory, value)[0])]
     return node(b"polars series", name(value.name), token)
 
 
@@ -32,7 +33,7 @@ def _frame_steps(value: pl.DataFrame, walk: Walk) -> Steps:
         tokens.append((yield from _column_steps(column, walk)))
     if walk.columns is not None:
         listed = zip(tokens, value.iter_columns(), strict=True)
-        walk.columns[id(value)] = [ColumnLook(token, column_memory(column)) for token, column in listed]
+        walk.columns[id(value)] = [ColumnLook(token, attempt(column_memory, column)[0]) for token, column in listed]
     return node(b"polars frame", count(value.height, value.width), name(*value.columns), *tokens)
 
 

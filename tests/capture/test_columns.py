@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from lineage_flows.capture.adapters.pandas_objects import PandasAdapter
 from lineage_flows.capture.columns import InputColumns
-from lineage_flows.capture.derivation import table
+from lineage_flows.capture.derivation import Mark, table
 from lineage_flows.content import describe
 from lineage_flows.graph.columns import trace_column
 from lineage_flows.graph.embedded import open_embedded
@@ -151,6 +152,25 @@ def test_what_was_read_or_came_from_elsewhere_may_hold_equal_columns() -> None:
     assert claimed(merged, prices()) == {}
 
 
+def test_what_else_went_in_may_hold_equal_columns() -> None:
+    close = prices()["close"].to_numpy()
+    wide = pd.DataFrame(np.random.default_rng(0).normal(size=(ROWS, 2000))).rename(columns=str).assign(close=close)
+    hidden = prices()[["row", "close"]]
+    table.put(hidden, frozenset({Mark()}))  # given out by a step, and out of sight in here
+
+    def bare(p: pd.DataFrame) -> pd.DataFrame:
+        return copied(p)[["row", "gaps"]]
+
+    assert claimed(lambda p, q: bare(p).assign(x=q), prices(), close.copy()) == {}
+    assert claimed(lambda p, q: bare(p).assign(x=q["x"]), prices(), {"x": close.tolist()}) == {}
+    assert "x" not in claimed(lambda p, q: bare(p).assign(x=q["close"].to_numpy().copy()), prices(), wide)
+    merged = claimed(lambda p, q: bare(p).merge(q.frame, on="row").copy(), prices(), SimpleNamespace(frame=hidden))
+    assert "close" not in merged
+    assert "close" not in claimed(lambda p: bare(p).merge(hidden, on="row").copy(), prices())
+    plain = claimed(lambda p, _q: copied(p), prices(), {"window": 20, "name": "x", "grid": [1, 2]})
+    assert "close" in plain, "settings hold no column"
+
+
 def test_a_column_that_is_put_anew_into_the_input_is_not_the_old_one() -> None:
     def replaced(p: pd.DataFrame) -> pd.DataFrame:
         p["one"] = np.ones(ROWS)
@@ -216,6 +236,20 @@ def test_objects_that_refuse_to_be_compared_are_left_alone() -> None:
 
 
 SAME = {name: name for name in ("row", "close", "ticker", "one")}
+
+
+def test_a_column_that_does_not_tell_where_it_lies_has_its_fingerprint_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = describe(prices()).fingerprint
+
+    def refuses(_: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("lineage_flows.content.frames.column_memory", refuses)
+    looks: Any = {}
+    assert describe(prices(), columns=looks).fingerprint == expected
+    assert {look.memory for (listed) in looks.values() for look in listed} == {None}
 
 
 def polars_prices() -> pl.DataFrame:

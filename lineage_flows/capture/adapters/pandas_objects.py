@@ -14,18 +14,16 @@ from types import ModuleType
 from typing import Any
 
 from lineage_flows.capture import seams
-from lineage_flows.capture.derivation import UNKNOWN, Mark, table
+from lineage_flows.capture.derivation import PANDAS, UNKNOWN, Mark, table
 from lineage_flows.capture.seams import SeamMissingError
 
 __all__ = ["PandasAdapter"]
-
-_NAME = "which pandas object was made from which"
 
 
 class PandasAdapter:
     """Wraps ``NDFrame.__finalize__``, and the few methods that do without it."""
 
-    name = _NAME
+    name = PANDAS
     module = "pandas"
 
     def __init__(self) -> None:
@@ -154,7 +152,7 @@ def _carry(result: object, other: object, frames: type) -> None:
             table.put(result, whole)
     except Exception as error:  # noqa: BLE001 - in the middle of the user's own computation
         table.clear()
-        seams.disable(_NAME, f"{type(error).__name__}: {error}")
+        seams.disable(PANDAS, f"{type(error).__name__}: {error}")
 
 
 def _try(pandas: ModuleType) -> None:
