@@ -240,7 +240,7 @@ class FlowRecorder:
                 flow.errors.extend(touched.errors)
                 flow.unrestorable = touched.unrestorable
                 drawn = 0 if flow.draws is None else len(flow.draws.drawn)
-                flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False)
+                flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False, is_flow=True)
         background = self._background(flow)
         record = self._ended(flow, state, background)
         kind = ENDINGS[state.type.value]
