@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import http.server
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -82,6 +84,17 @@ def test_a_connection_is_named_by_its_peer(server: socket.socket) -> None:
         ),
     )
     assert tally(found, "connection") == (3, 0)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_socket_whose_name_is_not_utf8_is_told_as_text(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff"
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as one:
+        listening.bind(name)
+        listening.listen()
+        found = ledger(lambda: one.connect(name))
+    assert texts(found) == [rf"connects to socket {tmp_path}/\xff"]
+    found.model_dump_json()
 
 
 @pytest.mark.usefixtures("watched")
