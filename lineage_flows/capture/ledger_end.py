@@ -28,6 +28,7 @@ _LOST: dict[GapKind, str] = {
 }
 """What is lost of what a run does past every adapter."""
 
+UNKNOWN = "named, but its content is not known"
 CLOCK = "differs on each run that comes there"
 
 
@@ -59,7 +60,11 @@ def settle(
         return _NOTHING
     for dataset in datasets:
         kind: GapKind = "file" if dataset.namespace == "file" else "object"
-        ledger.observed(kind, covered=dataset.fingerprint is not None or bool(dataset.facts and dataset.facts.etag))
+        etag = dataset.facts.etag if dataset.facts else None
+        if dataset.fingerprint is not None or etag is not None or dataset.note == "deleted":
+            ledger.observed(kind, covered=True)
+        else:
+            ledger.gap(kind, f"{dataset.direction}s {dataset.path}", dataset.note or UNKNOWN)
     if drawn:
         ledger.observed("entropy", covered=True, times=drawn)
     for place in facts.clocks:

@@ -7,6 +7,7 @@ import contextvars
 import http.server
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -248,6 +249,22 @@ def test_a_thread_beside_several_steps_is_said_on_their_flow(server: socket.sock
     assert texts(found) == [
         "has a thread without a context, Thread-7 (work), beside several steps",
         f"connects to {peer(server)}",
+    ]
+
+
+@pytest.mark.usefixtures("watched")
+def test_data_without_a_fingerprint_is_a_gap(tmp_path: Path) -> None:
+    kept, gone = tmp_path / "kept", tmp_path / "gone"
+
+    def step() -> None:
+        kept.write_text("a")
+        gone.write_text("b")
+        subprocess.run(["rm", str(gone)], check=True)
+
+    found = ledger(step)
+    assert tally(found, "file") == (2, 1)
+    assert [(gap.what, gap.consequence) for gap in gaps(found, "file")] == [
+        (f"writes {gone}", "not fingerprinted: it was gone when the run ended")
     ]
 
 
