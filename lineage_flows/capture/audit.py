@@ -80,7 +80,7 @@ def _hook(event: str, args: tuple[Any, ...], _watched: dict[str, Handler] = _wat
             with unobserved():
                 handler(log, args)
                 if files.active().shares:
-                    strays.shared(log, event)
+                    strays.shared(log, event, args)
         elif files.active().any:
             strays.lost(event, args)
         elif event == "open":

@@ -306,7 +306,7 @@ class FlowRecorder:
                 flow.errors.extend(touched.errors)
                 flow.unrestorable = touched.unrestorable
                 drawn = 0 if flow.draws is None else len(flow.draws.drawn)
-                flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False)
+                flow.ledger = settle(flow.files, flow.fn, touched.datasets, drawn=drawn, restored=False, is_flow=True)
         if flow.is_root and flow.sent:
             with self._boundary.guard("looking for what ran in other processes", flow.errors):
                 if (lost := missing(session, flow.sent)) is not None:

@@ -28,11 +28,18 @@ _LOST: dict[GapKind, str] = {
 }
 """What is lost of what a run does past every adapter."""
 
+UNKNOWN = "named, but its content is not known"
 CLOCK = "differs on each run that comes there"
 
 
 def settle(
-    log: FileLog | None, fn: Callable[..., Any] | None, datasets: Sequence[DatasetRef], *, drawn: int, restored: bool
+    log: FileLog | None,
+    fn: Callable[..., Any] | None,
+    datasets: Sequence[DatasetRef],
+    *,
+    drawn: int,
+    restored: bool,
+    is_flow: bool = False,
 ) -> Ledger | None:
     """The ledger of an attempt of a step, or of a flow run, whose log is closed; None when nothing was watched.
 
@@ -41,7 +48,8 @@ def settle(
         fn: the function of the task or flow.
         datasets: what the log says was touched.
         drawn: how many times numpy drew entropy that is recorded and fed back.
-        restored: whether a replay puts the result in place where it cannot serve what was read.
+        restored: whether a replay puts the result in place, since it cannot serve what was read.
+        is_flow: of a flow run, whose ledger speaks for the process too.
     """
     if log is None:
         return None
@@ -52,12 +60,16 @@ def settle(
         return _NOTHING
     for dataset in datasets:
         kind: GapKind = "file" if dataset.namespace == "file" else "object"
-        ledger.observed(kind, covered=dataset.fingerprint is not None or bool(dataset.facts and dataset.facts.etag))
+        etag = dataset.facts.etag if dataset.facts else None
+        if dataset.fingerprint is not None or etag is not None or dataset.note == "deleted":
+            ledger.observed(kind, covered=True)
+        else:
+            ledger.gap(kind, f"{dataset.direction}s {dataset.path}", dataset.note or UNKNOWN)
     if drawn:
         ledger.observed("entropy", covered=True, times=drawn)
     for place in facts.clocks:
         ledger.gap("clock", f"has code that reads the clock: {place}", CLOCK)
-    for (name, is_set), times in ledger.variables.items():
+    for (name, is_set), times in list(ledger.variables.items()):
         said = variables.judge(name)
         if said is None:
             ledger.observed("variable", covered=True, times=times)
@@ -67,7 +79,7 @@ def settle(
     for missing in unwatched:
         if not facts.packages.isdisjoint(missing.packages):
             ledger.gap("library", f"has code that uses {missing.packages[0]}: {missing.adapter}", _unwatched(missing))
-        elif ledger.has_open_connection or not restored:
+        elif is_flow or ledger.has_open_connection:
             ledger.gap("library", f"may have used {missing.adapter}", _unwatched(missing))
 
     def consequences(kind: GapKind) -> str:

@@ -12,6 +12,7 @@ import threading
 import time
 
 from lineage_flows.capture.active import unobserved
+from lineage_flows.capture.paths import printable
 from lineage_flows.capture.prefect_places import endpoints
 
 __all__ = ["is_prefect", "names", "peer", "resolving"]
@@ -37,7 +38,7 @@ def peer(connection: socket.socket, address: object) -> str | None:
         return None
     if connection.family == socket.AF_UNIX:
         path = os.fsdecode(address) if isinstance(address, str | bytes) else repr(address)
-        return None if path.startswith(_QUIET_SOCKETS) else f"socket {path}"
+        return None if path.startswith(_QUIET_SOCKETS) else f"socket {printable(path)}"
     if not isinstance(address, tuple) or len(address) < 2:
         return "network"
     host, port = address[0], address[1]

@@ -17,12 +17,10 @@ from lineage_flows.capture.stack import Origin, origin
 
 __all__ = ["lost", "shared"]
 
-_SHARED = frozenset({"open", "socket.connect", "subprocess.Popen", "sqlite3.connect"})
 
-
-def shared(log: FileLog, event: str) -> None:
+def shared(log: FileLog, event: str, args: tuple[Any, ...]) -> None:
     """A thread without a context did something while several steps ran: it was put down to what they have in common."""
-    if event in _SHARED and origin() is not Origin.TOOL:
+    if event in _TELL and origin() is not Origin.TOOL and _TELL[event](args) is not None:
         log.ledger.gap("thread", f"has a thread without a context, {_name()}, beside several steps", OF_SEVERAL)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import http.server
+import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -82,6 +85,17 @@ def test_a_connection_is_named_by_its_peer(server: socket.socket) -> None:
         ),
     )
     assert tally(found, "connection") == (3, 0)
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_socket_whose_name_is_not_utf8_is_told_as_text(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/\xff"
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as one:
+        listening.bind(name)
+        listening.listen()
+        found = ledger(lambda: one.connect(name))
+    assert texts(found) == [rf"connects to socket {tmp_path}/\xff"]
+    found.model_dump_json()
 
 
 @pytest.mark.usefixtures("watched")
@@ -239,6 +253,22 @@ def test_a_thread_beside_several_steps_is_said_on_their_flow(server: socket.sock
 
 
 @pytest.mark.usefixtures("watched")
+def test_data_without_a_fingerprint_is_a_gap(tmp_path: Path) -> None:
+    kept, gone = tmp_path / "kept", tmp_path / "gone"
+
+    def step() -> None:
+        kept.write_text("a")
+        gone.write_text("b")
+        subprocess.run(["rm", str(gone)], check=True)
+
+    found = ledger(step)
+    assert tally(found, "file") == (2, 1)
+    assert [(gap.what, gap.consequence) for gap in gaps(found, "file")] == [
+        (f"writes {gone}", "not fingerprinted: it was gone when the run ended")
+    ]
+
+
+@pytest.mark.usefixtures("watched")
 def test_what_the_kernel_tells_is_a_gap_where_the_user_asks() -> None:
     found = ledger(lambda: open("/proc/meminfo").close())
     assert [(gap.what, gap.consequence) for gap in gaps(found)] == [
@@ -266,8 +296,11 @@ def test_a_library_that_is_not_watched_is_a_gap_where_the_code_uses_it(server: s
         ]
         assert texts(ledger(connects), "library") == ["may have used HTTP through requests"]
         assert gaps(ledger(neither)) == []
+        assert gaps(ledger(neither, restored=False)) == []
         # The flow's own ledger says it in any case.
-        assert texts(ledger(neither, restored=False), "library") == ["may have used HTTP through requests"]
+        whole = settle(FileLog(None, size_cap=1), neither, (), drawn=0, restored=False, is_flow=True)
+        assert whole is not None
+        assert texts(whole) == ["may have used HTTP through requests"]
     finally:
         seams.forget("HTTP through requests")
 

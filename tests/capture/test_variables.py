@@ -109,6 +109,12 @@ def test_what_a_module_reads_as_it_is_imported_is_the_flows() -> None:
     assert log.ledger.variables == {("DATA_DIR", True): 1}
 
 
+def test_a_name_that_is_not_utf8_is_told_as_text() -> None:
+    found = ledger(lambda: os.environb.get(b"NAME_\xff"))
+    assert texts(found) == [r"asks for NAME_\xff, which is not set"]
+    found.model_dump_json()
+
+
 def test_hundreds_of_names_are_counted() -> None:
     found = ledger(lambda: [os.environ.get(f"NAME_{number}") for number in range(500)])
     assert tally(found, "variable") == (500, 0)
