@@ -10,12 +10,13 @@ import threading
 from types import ModuleType
 
 from lineage_flows.capture import seams
+from lineage_flows.capture.adapters.aiosqlite_threads import AioSqliteAdapter
 from lineage_flows.capture.adapters.duckdb_files import DuckdbAdapter
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.shape import Adapter
 from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
-from lineage_flows.capture.adapters.sqlite import AioSqliteAdapter, SqliteAdapter
+from lineage_flows.capture.adapters.sqlite import SqliteAdapter
 
 __all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
 
