@@ -5,20 +5,47 @@ Knows the adapters' common shape and when each is installed; must not know what 
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from types import ModuleType
 
 from lineage_flows.capture import seams
-from lineage_flows.capture.adapters.aiosqlite_threads import AioSqliteAdapter
-from lineage_flows.capture.adapters.duckdb_files import DuckdbAdapter
 from lineage_flows.capture.adapters.http import HttpxAdapter, RequestsAdapter
 from lineage_flows.capture.adapters.s3 import AsyncS3Adapter, S3Adapter, TransferAdapter
 from lineage_flows.capture.adapters.shape import Adapter
-from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
-from lineage_flows.capture.adapters.sqlite import SqliteAdapter
 
 __all__ = ["ADAPTERS", "Adapter", "install", "uninstall"]
+
+
+class _Later:
+    """An adapter whose own module is only imported with its library: Prefect starts without it.
+
+    Args:
+        name: see ``Adapter``.
+        module: see ``Adapter``.
+        home: the adapter's module in this package.
+        kind: its class there.
+    """
+
+    def __init__(self, name: str, module: str, home: str, kind: str) -> None:
+        self.name = name
+        self.module = module
+        self._home = home
+        self._kind = kind
+        self._adapter: Adapter | None = None
+
+    def install(self, module: ModuleType) -> None:
+        """See ``Adapter.install``."""
+        if self._adapter is None:
+            self._adapter = getattr(importlib.import_module(f"{__name__}.{self._home}"), self._kind)()
+        self._adapter.install(module)
+
+    def uninstall(self) -> None:
+        """See ``Adapter.uninstall``."""
+        if self._adapter is not None:
+            self._adapter.uninstall()
+
 
 ADAPTERS: tuple[Adapter, ...] = (
     S3Adapter(),
@@ -26,10 +53,10 @@ ADAPTERS: tuple[Adapter, ...] = (
     TransferAdapter(),
     RequestsAdapter(),
     HttpxAdapter(),
-    DuckdbAdapter(),
-    SqliteAdapter(),
-    AioSqliteAdapter(),
-    SqlalchemyAdapter(),
+    _Later("duckdb", "duckdb", "duckdb_files", "DuckdbAdapter"),
+    _Later("SQL through sqlite3", "sqlite3", "sqlite", "SqliteAdapter"),
+    _Later("SQL through aiosqlite", "aiosqlite.core", "aiosqlite_threads", "AioSqliteAdapter"),
+    _Later("SQL through SQLAlchemy", "sqlalchemy", "sqlalchemy_sql", "SqlalchemyAdapter"),
 )
 """All of them. An adapter module imports nothing of its library."""
 
