@@ -312,6 +312,18 @@ def test_connections_and_cursors_are_what_they_were(file: Path) -> None:
     assert found.errors == ()
 
 
+def test_a_temporary_table_is_no_table_of_the_file(file: Path) -> None:
+    def work() -> None:
+        connection = sqlite3.connect(file)
+        connection.execute("CREATE TEMP TABLE mine AS SELECT day FROM prices")
+        assert len(connection.execute("SELECT * FROM mine").fetchall()) == 3
+        connection.close()
+
+    facts = only(touched(work)).facts
+    assert facts is not None
+    assert (facts.tables, facts.rows, facts.results) == (("prices",), None, ())
+
+
 def test_pandas_reads_and_writes_through_it(file: Path) -> None:
     def work() -> None:
         connection = sqlite3.connect(file)

@@ -141,7 +141,12 @@ def _connection_class(cursor: type, base: Any) -> type:  # noqa: ANN401 - a clas
         return functools.wraps(getattr(base, name))(execute)
 
     members: dict[str, Any] = {name: through_cursor(name) for name in ("execute", "executemany", "executescript")}
-    members |= {"cursor": functools.wraps(base.cursor)(make), "_lineage_databases": {}, "_lineage_is_watched": True}
+    members |= {
+        "cursor": functools.wraps(base.cursor)(make),
+        "_lineage_databases": {},
+        "_lineage_temporary": frozenset(),
+        "_lineage_is_watched": True,
+    }
     return _named_like(base, members)
 
 
@@ -299,10 +304,15 @@ def _unquoted(text: str) -> str:
 
 
 def _answered(log: FileLog, cursor: Any, statement: Statement | None) -> None:  # noqa: ANN401 - sqlite3's
-    if statement is None or not statement.is_data:
+    if statement is None:
         return
     databases: dict[str, tuple[str, bool] | None] = cursor.connection._lineage_databases
+    if statement.temporary:
+        cursor.connection._lineage_temporary |= frozenset(statement.temporary)
+    statement = statement.without(cursor.connection._lineage_temporary)
     changed = cursor.rowcount if statement.changes and cursor.rowcount >= 0 else None
+    if not statement.is_data:
+        return
     read = _by_file(databases, statement.reads)
     if not read and not statement.writes:
         read = _by_file(databases, ((statement.word,),), named=False)  # it could not be parsed
