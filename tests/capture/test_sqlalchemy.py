@@ -250,6 +250,18 @@ def test_what_was_not_committed_when_the_run_ended_says_so(url: str) -> None:
     assert (one.direction, one.note) == ("write", "not committed when the run ended")
 
 
+def test_a_temporary_table_is_no_data(url: str) -> None:
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(sa.text("CREATE TEMP TABLE mine AS SELECT day FROM prices"))
+        await connection.execute(sa.text("INSERT INTO mine VALUES (9)"))
+        await connection.execute(sa.text("INSERT INTO sums SELECT day FROM mine"))
+
+    assert [(direction, name) for direction, name, _ in said(touched(url, work))] == [
+        ("read", "postgres.public.prices"),
+        ("write", "postgres.public.sums"),
+    ]
+
+
 def test_where_the_search_path_was_changed_the_schema_is_not_claimed(url: str) -> None:
     async def work(connection: AsyncConnection) -> None:
         await connection.execute(sa.text("SET search_path TO ref"))

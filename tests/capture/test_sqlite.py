@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -310,6 +312,18 @@ def test_connections_and_cursors_are_what_they_were(file: Path) -> None:
     assert found.errors == ()
 
 
+def test_a_temporary_table_is_no_table_of_the_file(file: Path) -> None:
+    def work() -> None:
+        connection = sqlite3.connect(file)
+        connection.execute("CREATE TEMP TABLE mine AS SELECT day FROM prices")
+        assert len(connection.execute("SELECT * FROM mine").fetchall()) == 3
+        connection.close()
+
+    facts = only(touched(work)).facts
+    assert facts is not None
+    assert (facts.tables, facts.rows, facts.results) == (("prices",), None, ())
+
+
 def test_pandas_reads_and_writes_through_it(file: Path) -> None:
     def work() -> None:
         connection = sqlite3.connect(file)
@@ -441,3 +455,14 @@ def test_what_goes_wrong_in_recording_breaks_nothing(file: Path, monkeypatch: py
     found = touched(lambda: rows.extend(sqlite3.connect(file).execute("SELECT * FROM prices").fetchall()))
     assert rows == ROWS
     assert found.errors == ("recording a statement: RuntimeError: no",)
+
+
+def test_what_watches_a_database_is_imported_with_its_library_only() -> None:
+    program = (
+        "import sys; from lineage_flows.capture import adapters; adapters.install(); here = adapters.__name__;"
+        "mine = lambda: sorted(name.rpartition('.')[2] for name in sys.modules if name.startswith(here + '.')"
+        " and name.rpartition('.')[2] in {'sqlite', 'statements', 'sqlalchemy_sql', 'duckdb_files', 'aiosqlite_threads'});"
+        "first = mine(); import sqlite3; print(first, mine(), sqlite3.connect(':memory:').__class__.__mro__[1].__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] ['sqlite', 'statements'] Connection"

@@ -54,6 +54,22 @@ def test_a_statement_that_deletes_and_puts_in_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "dialect", "reads"),
+    [
+        ("CREATE TEMP TABLE x AS SELECT * FROM y", "postgres", (("y",),)),
+        ("CREATE TEMPORARY TABLE x (a INTEGER)", "sqlite", ()),
+        ("SELECT * INTO TEMP x FROM y", "postgres", (("y",),)),
+    ],
+)
+def test_a_table_of_the_connection_alone_is_no_data(sql: str, dialect: str, reads: tuple[tuple[str, ...], ...]) -> None:
+    found = looked_at(sql, dialect)
+    assert (found.reads, found.writes, found.temporary) == (reads, (), ("x",))
+    later = looked_at("INSERT INTO z SELECT * FROM x JOIN s.x ON 1 = 1", dialect).without(frozenset(found.temporary))
+    assert (later.reads, later.writes, later.is_data) == ((("s", "x"),), (("z",),), True)
+    assert not looked_at("SELECT * FROM x", dialect).without(frozenset(found.temporary)).is_data
+
+
+@pytest.mark.parametrize(
     "sql", ["BEGIN", "SET password TO hunter2", "show x", "", "GRANT ALL ON t TO u", "PRAGMA key = hunter2"]
 )
 def test_what_is_about_the_session_is_no_data(sql: str) -> None:

@@ -59,7 +59,7 @@ ADAPTERS: tuple[Watched, ...] = (
     Watched("pandas", "pandas_objects:PandasAdapter"),
     Watched("duckdb", "duckdb_files:DuckdbAdapter"),
     Watched("sqlite3", "sqlite:SqliteAdapter"),
-    Watched("aiosqlite.core", "sqlite:AioSqliteAdapter"),
+    Watched("aiosqlite.core", "aiosqlite_threads:AioSqliteAdapter"),
     Watched("sqlalchemy", "sqlalchemy_sql:SqlalchemyAdapter"),
 )
 """All of them. An adapter module imports nothing of its library."""

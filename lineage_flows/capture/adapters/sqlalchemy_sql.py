@@ -26,6 +26,7 @@ from lineage_flows.capture.seams import SeamMissingError
 
 __all__ = ["SqlalchemyAdapter"]
 
+_TEMPORARY = "lineage_flows_temporary"
 _OTHERS = frozenset({"duckdb"})
 _SEARCH_PATH = re.compile(
     r"(?is)^\s*(?:SET\s+(?:SESSION\s+|LOCAL\s+)?search_path|USE\b|ALTER\s+SESSION\s+SET\s+current_schema)|set_config\s*\(\s*'search_path'"
@@ -91,7 +92,7 @@ def _start(log: FileLog, conn: Any, sql: str) -> None:  # noqa: ANN401 - SQLAlch
         return
     if _SEARCH_PATH.search(sql[:1000]):
         conn.info["lineage_flows_schema"] = "was changed"
-    found = looked_at(sql, database.language, conn.dialect.paramstyle)
+    found = looked_at(sql, database.language, conn.dialect.paramstyle).without(_temporary(conn))
     if found.word == "ROLLBACK" and " TO" not in sql.upper():
         _settle(conn, committed=False)
     elif found.word in {"COMMIT", "END"}:
@@ -102,6 +103,12 @@ def _start(log: FileLog, conn: Any, sql: str) -> None:  # noqa: ANN401 - SQLAlch
         log.cannot_restore(f"query not repeatable: reads {printable(database.label)}")
     if found.changes:
         log.cannot_restore(f"statement not repeatable: writes {printable(database.label)}")
+
+
+def _temporary(conn: Any) -> frozenset[str]:  # noqa: ANN401 - as above
+    """Tables that were made for this connection of the driver's only."""
+    found: frozenset[str] = conn.info.get(_TEMPORARY, frozenset())
+    return found
 
 
 def _use_file(log: FileLog, conn: Any, sql: str) -> None:  # noqa: ANN401 - as above
@@ -126,6 +133,9 @@ def _after(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any
         if prefect_places.is_database(database.place):
             return
         found = looked_at(statement, database.language, conn.dialect.paramstyle)
+        if found.temporary:
+            conn.info[_TEMPORARY] = _temporary(conn) | frozenset(found.temporary)
+        found = found.without(_temporary(conn))
         if found.is_data:
             _record(log, conn, database, found, context)
 

@@ -1,7 +1,7 @@
-"""Sees what is asked of databases of SQLite, through the standard library and aiosqlite, and all that is built on them.
+"""Sees what is asked of databases of SQLite, through the standard library and all that is built on it.
 
-Knows the classes of ``sqlite3`` and how aiosqlite gives work to its thread. A database is the file it lies in; values that are
-bound to a statement are never looked at, but for the name of a database that is attached.
+Knows the classes of ``sqlite3``. A database is the file it lies in; values that are bound to a statement are never looked at, but
+for the name of a database that is attached.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from lineage_flows.capture import audit, files, io_adapters, prefect_places
 from lineage_flows.capture.active import is_unobserved
 from lineage_flows.capture.adapters.rows import Rows
-from lineage_flows.capture.adapters.shape import Patches, guarded, the_log
+from lineage_flows.capture.adapters.shape import guarded, the_log
 from lineage_flows.capture.adapters.statements import Statement, Table, looked_at
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.objects import Facts, Queries
 from lineage_flows.capture.seams import SeamMissingError
 from lineage_flows.capture.stack import Origin, origin
 
-__all__ = ["AioSqliteAdapter", "SqliteAdapter", "is_watched"]
+__all__ = ["SqliteAdapter", "is_watched"]
 
 _FACTORY = 4
 """Position of ``factory`` after the database among the parameters of ``sqlite3.connect``."""
@@ -71,58 +71,10 @@ class SqliteAdapter:
         self._done.clear()
 
 
-class AioSqliteAdapter:
-    """Tells the thread that aiosqlite works in whom it works for."""
-
-    name = "SQL through aiosqlite"
-    module = "aiosqlite.core"
-
-    def __init__(self) -> None:
-        self._patches = Patches("aiosqlite")
-
-    def install(self, module: ModuleType) -> None:
-        """Wrap ``Connection.__init__``, which is given what connects, and ``Connection._execute``, which is given all else."""
-        if not self._patches:
-            owner = getattr(module, "Connection", None)
-            self._patches.wrap(owner, "__init__", ("self", "connector"), _carried_connector)
-            self._patches.wrap(owner, "_execute", ("self", "fn"), _carried_function)
-
-    def uninstall(self) -> None:
-        """Give aiosqlite its own functions back."""
-        self._patches.undo()
-
-
 def is_watched(connection: object) -> bool:
     """Whether a connection of a driver's is one of sqlite3 that tells what it executes, or aiosqlite's around one."""
     inner = getattr(connection, "_conn", connection) if hasattr(connection, "_connection") else connection
     return hasattr(type(inner), "_lineage_is_watched")
-
-
-def _carried_connector(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def initialise(self: Any, connector: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - aiosqlite's
-        original(self, _carried(connector), *args, **kwargs)
-
-    return initialise
-
-
-def _carried_function(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def execute(self: Any, fn: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
-        return original(self, _carried(fn), *args, **kwargs)
-
-    return execute
-
-
-def _carried(function: Callable[..., Any]) -> Callable[..., Any]:
-    here = files.here()
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
-        with here:
-            return function(*args, **kwargs)
-
-    return call
 
 
 # ------------------------------------------------------------------------------------------------------------ connecting
@@ -189,7 +141,12 @@ def _connection_class(cursor: type, base: Any) -> type:  # noqa: ANN401 - a clas
         return functools.wraps(getattr(base, name))(execute)
 
     members: dict[str, Any] = {name: through_cursor(name) for name in ("execute", "executemany", "executescript")}
-    members |= {"cursor": functools.wraps(base.cursor)(make), "_lineage_databases": {}, "_lineage_is_watched": True}
+    members |= {
+        "cursor": functools.wraps(base.cursor)(make),
+        "_lineage_databases": {},
+        "_lineage_temporary": frozenset(),
+        "_lineage_is_watched": True,
+    }
     return _named_like(base, members)
 
 
@@ -347,10 +304,15 @@ def _unquoted(text: str) -> str:
 
 
 def _answered(log: FileLog, cursor: Any, statement: Statement | None) -> None:  # noqa: ANN401 - sqlite3's
-    if statement is None or not statement.is_data:
+    if statement is None:
         return
     databases: dict[str, tuple[str, bool] | None] = cursor.connection._lineage_databases
+    if statement.temporary:
+        cursor.connection._lineage_temporary |= frozenset(statement.temporary)
+    statement = statement.without(cursor.connection._lineage_temporary)
     changed = cursor.rowcount if statement.changes and cursor.rowcount >= 0 else None
+    if not statement.is_data:
+        return
     read = _by_file(databases, statement.reads)
     if not read and not statement.writes:
         read = _by_file(databases, ((statement.word,),), named=False)  # it could not be parsed

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = ["Statement", "Table", "looked_at"]
@@ -62,7 +62,8 @@ _TUPLES = re.compile(r"\((?:\?|\?, …)\)(?:\s*,\s*\((?:\?|\?, …)\))+")
 class Statement:
     """What is known of a text of statements.
 
-    ``note`` says why ``reads`` and ``writes`` may lack something. ``changes`` is whether it may write.
+    ``note`` says why ``reads`` and ``writes`` may lack something. ``changes`` is whether it may write. ``temporary`` are tables
+    that it makes for the connection only: they are no data from outside.
     """
 
     text: str
@@ -72,6 +73,17 @@ class Statement:
     is_data: bool = True
     changes: bool = True
     note: str | None = None
+    temporary: tuple[str, ...] = ()
+
+    def without(self, temporary: frozenset[str]) -> Statement:
+        """The same without tables that live in the connection only."""
+        if temporary.isdisjoint([table[-1] for table in (*self.reads, *self.writes) if len(table) == 1]):
+            return self
+        reads, writes = (
+            tuple(table for table in tables if len(table) > 1 or table[0] not in temporary)
+            for tables in (self.reads, self.writes)
+        )
+        return replace(self, reads=reads, writes=writes, is_data=bool(reads or writes or self.note))
 
     @property
     def changes_rows(self) -> bool:
@@ -139,13 +151,15 @@ def _remembered(plain: str, dialect: str | None, word: str) -> Statement:
     try:
         parsed = _parsed(plain, dialect)
         reads, writes, understood = _tables(parsed, dialect)
+        temporary = _temporary(parsed, dialect)
         text = _masked(plain, dialect, parsed) if understood else f"{word} …"
     except Exception as error:  # noqa: BLE001 - a parser may raise anything at a language it does not know
         why = "sqlglot is not installed" if isinstance(error, ImportError) else type(error).__name__
         return Statement(f"{word} …", word, changes=changes, note=f"its tables are not known: {why}")
     note = None if understood else "its tables are not known: a statement could not be parsed"
     is_data = bool(reads or writes or note)
-    return Statement(text, word, reads, writes, is_data, bool(writes) or (changes and not understood), note)
+    changes = bool(writes) or (changes and not understood)
+    return Statement(text, word, reads, writes, is_data, changes, note, temporary).without(frozenset(temporary))
 
 
 # --------------------------------------------------------------------------------------------------------------- parsing
@@ -200,6 +214,20 @@ def _tables(parsed: Iterable[Any], dialect: str | None) -> tuple[tuple[Table, ..
     return tuple(reads), tuple(writes), understood
 
 
+def _temporary(parsed: Iterable[Any], dialect: str | None) -> tuple[str, ...]:
+    """Tables that are made for the connection only."""
+    from sqlglot import exp
+
+    found: list[str] = []
+    for item in parsed:
+        properties = item.args.get("properties") if isinstance(item, exp.Create) else None
+        makes = properties is not None and properties.find(exp.TemporaryProperty) is not None
+        holders = [item] if makes else [into for into in item.find_all(exp.Into) if into.args.get("temporary")]
+        tables = (holder.find(exp.Table) for holder in holders)
+        found += [name[-1] for table in tables if table is not None and (name := _name(table, dialect)) is not None]
+    return tuple(found)
+
+
 def _name(table: Any, dialect: str | None) -> Table | None:  # noqa: ANN401 - sqlglot's
     """What a table is called; None when it is a function, or the database's own."""
     from sqlglot import exp
@@ -211,7 +239,7 @@ def _name(table: Any, dialect: str | None) -> Table | None:  # noqa: ANN401 - sq
         return None
     fold = _FOLDS.get(dialect or "", str)
     name = tuple(part.name if part.args.get("quoted") else fold(part.name) for part in parts if part)
-    own = name[-1].lower().startswith(("pg_", "sqlite_")) or any(part.lower() in _SYSTEM for part in name[:-1])
+    own = name[-1].lower().startswith(("pg_", "sqlite_", "#")) or any(part.lower() in _SYSTEM for part in name[:-1])
     return None if own else name
 
 
