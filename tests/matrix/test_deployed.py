@@ -19,7 +19,7 @@ from tests.matrix.check import Home, edges, look
 from tests.matrix.expected import DEPLOYED, SHAPES, at
 from tests.matrix.places import Desk, end, external_cluster, wait_until
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
