@@ -123,7 +123,7 @@ def _events(home: Home, record: RunRecord) -> None:
         events = home.events[one.run_id]
         kinds = [event["eventType"] for event in events]
         assert kinds[0] == "START"
-        news = 0 if isinstance(one, FlowRecord) else len(one.attempts)
+        news = len(one.attempts)
         assert kinds[1:] == ["RUNNING"] * news + [ENDS[one.state_type]]
         for event in events:
             parent = event["run"]["facets"].get("parent")
