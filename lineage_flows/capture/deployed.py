@@ -77,14 +77,14 @@ def find_caller(session: Session, flow_run: FlowRun) -> Caller:
 
 
 def results(session: Session, flow: LiveFlow) -> None:
-    """Remember what the runs that a root flow run has ordered gave out, as soon as they have ended.
+    """Remember what the runs that a root flow run has ordered gave out, as soon as they have.
 
     Raises:
         LineageError: the spool cannot be read.
     """
     for run_id in list(flow.ordered):
         record = session.sink.record(run_id)
-        if isinstance(record, FlowRecord) and record.ended is not None:
+        if isinstance(record, FlowRecord) and (record.result is not None or record.ended is not None):
             flow.ordered.remove(run_id)
             _produced(session, flow.links, record)
 

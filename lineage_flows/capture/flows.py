@@ -61,7 +61,8 @@ class FlowRecorder:
                     engine.__dict__["_lineage_off"] = True
                     return
             elif state.is_running():
-                flow.start = flow.start.model_copy(update={"attempt": max(engine.flow_run.run_count, 1)})
+                attempt = max(engine.flow_run.run_count, 1 + len(flow.attempts))
+                flow.start = flow.start.model_copy(update={"attempt": attempt})
             elif not state.is_final() and flow.raised is not None:
                 self._attempt_ended(flow, state)
             if state.is_final() and not flow.finished:
@@ -119,6 +120,11 @@ class FlowRecorder:
         uri = self._session.result_uri("flow-run", flow.start.run_id)
         links.produced(flow.start.run_id, uri, flow.result)
         links.derivation.gave_out(value, flow.start.run_id, uri, ref)
+        if flow.caller is not None and not flow.unread:
+            # Who ordered the run may take its result in as soon as Prefect has its state, which is before its last event.
+            record = flow.start.model_copy(update={"result": flow.result, "result_sources": flow.result_sources})
+            event = self._session.builder.flow_event("RUNNING", record, parent_flow=flow.caller)
+            self._session.sink.accept(event, record)
 
     def left(self, engine: Any) -> None:
         """A flow run has left the engine, whatever came of it; only a root flow run waits for delivery."""
@@ -197,7 +203,8 @@ class FlowRecorder:
             flow.background = gather(self._session, flow.start, flow_run)
             with self._boundary.guard("looking for earlier attempts of a flow run", errors):
                 flow.attempts.extend(interrupted(self._session, flow.start.run_id))
-            flow.start = flow.start.model_copy(update={"attempts": tuple(flow.attempts)})
+            attempt = max(flow.start.attempt, 1 + len(flow.attempts))
+            flow.start = flow.start.model_copy(update={"attempts": tuple(flow.attempts), "attempt": attempt})
         kind: EventKind = "RUNNING" if flow.attempts else "START"
         source = function_source(engine.flow.fn) if decision.source_code else None
         event = self._session.builder.flow_event(kind, flow.start, parent_flow=flow.calling, source=source)

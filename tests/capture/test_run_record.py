@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage_flows.capture.run_record import assemble
+from lineage_flows.capture.run_record import ROLLED_BACK, assemble
 from lineage_flows.errors import RecordFormatError
 from lineage_flows.records import (
     EntryPoint,
@@ -97,3 +97,10 @@ def test_within_a_millisecond_the_order_is_that_of_the_starts():
     next_millisecond = step("0199f0aa-0002-7000-8000-000000000000", "a")
     run = assemble(flow("root"), [late, next_millisecond, early])
     assert [s.run_id for s in run.steps] == [early.run_id, late.run_id, next_millisecond.run_id]
+
+
+def test_a_step_whose_transaction_failed_later_says_so():
+    root = flow("root").model_copy(update={"rolled_back": ("1",)})
+    child = flow("child", "child").model_copy(update={"rolled_back": ("3",)})
+    record = assemble(root, [step("1", "a"), step("2", "a"), child, step("3", "b", "child")])
+    assert [one.state for one in record.steps] == [ROLLED_BACK, "", ROLLED_BACK]

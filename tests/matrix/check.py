@@ -106,7 +106,11 @@ def edges(record: RunRecord) -> list[str]:
     names = _names(record)
     found = []
     for step in record.steps:
-        found += [f"{names[s.run_id]}>{step.task_name}.{item.name}" for item in step.inputs for s in item.sources]
+        found += [
+            f"{names.get(s.run_id, 'another()')}>{step.task_name}.{item.name}"
+            for item in step.inputs
+            for s in item.sources
+        ]
         if step.cached_from is not None:
             found.append(f"{names.get(step.cached_from.run_id, '?')}>{step.task_name}.cache")
     for flow in (record.flow, *record.subflows):
@@ -123,7 +127,7 @@ def _events(home: Home, record: RunRecord) -> None:
         events = home.events[one.run_id]
         kinds = [event["eventType"] for event in events]
         assert kinds[0] == "START"
-        news = 0 if isinstance(one, FlowRecord) else len(one.attempts)
+        news = len(one.attempts)
         assert kinds[1:] == ["RUNNING"] * news + [ENDS[one.state_type]]
         for event in events:
             parent = event["run"]["facets"].get("parent")

@@ -2,7 +2,7 @@
 
 A step is ``TASK``, with the state it ended in if that is not Completed (``doomed:Failed``), and the number of its last attempt if
 that is not the first (``flaky#2``). An edge is ``MAKER>TAKER``: a task, or a flow with brackets; of a taker, with the parameter
-that took the value.
+that took the value. ``another()`` is a run with a record of its own.
 """
 
 from __future__ import annotations
@@ -128,10 +128,11 @@ SHAPES: dict[str, Shape] = {
     "notebook": Shape(("in_a_cell",), ("notebook()>in_a_cell.x", "in_a_cell>notebook()")),
     "delaying": Shape(("double", "takes"), ("double>takes.x", "takes>delaying()")),
     "suspending": Shape(
-        ("before", "takes"),
-        ("before>takes.x", "takes>suspending()"),
+        ("before", "before:Cached", "takes"),
+        ("before>before.cache", "before>takes.x", "takes>suspending()"),
+        cached=("before>before",),
     ),
-    "ordering": Shape(("double", "takes"), ("alone()>takes.x", "takes>ordering()")),
+    "ordering": Shape(("double", "takes"), ("another()>takes.x", "takes>ordering()")),
     "alone": Shape(("double", "double"), ("alone()>double.x", "double>double.x", "double>alone()")),
 }
 

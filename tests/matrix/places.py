@@ -62,7 +62,7 @@ class Desk:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=540,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-4000:]

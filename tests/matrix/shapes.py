@@ -468,7 +468,7 @@ def runners(place):
     if place in {"script", "threads", "serve"}:
         return (None if place == "script" else lambda: ThreadPoolTaskRunner(max_workers=4)), None
     if place == "processes":
-        return lambda: ProcessPoolTaskRunner(max_workers=2), None
+        return lambda: ProcessPoolTaskRunner(max_workers=1), None
     if place == "ray":
         import ray
         from prefect_ray import RayTaskRunner

@@ -13,7 +13,7 @@ from tests.matrix.check import look
 from tests.matrix.expected import EVERYWHERE, SHAPES, at
 from tests.matrix.places import Answer, Desk, external_cluster
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ELSEWHERE = {"delaying", "suspending", "ordering"}
 """See ``test_deployed.py``."""
