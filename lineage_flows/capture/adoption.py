@@ -11,13 +11,13 @@ from lineage_flows.capture import facts
 from lineage_flows.capture.code import function_ref
 from lineage_flows.capture.deployed import results
 from lineage_flows.capture.links import Links
-from lineage_flows.capture.live import LiveFlow
+from lineage_flows.capture.live import LiveFlow, current_flow
 from lineage_flows.records import AttemptRef, ErrorRef, FlowRecord, StepRecord
 
 if TYPE_CHECKING:
     from lineage_flows.capture.session import Session
 
-__all__ = ["INTERRUPTED", "adopt", "catch_up", "interrupted", "is_scattered"]
+__all__ = ["INTERRUPTED", "adopt", "catch_up", "ended_before", "interrupted", "is_scattered"]
 
 INTERRUPTED = "Interrupted"
 """The state of an attempt that another process began and did not end: it was killed, or its flow was suspended."""
@@ -70,6 +70,24 @@ def interrupted(session: Session, run_id: str) -> tuple[AttemptRef, ...]:
     known = [attempt for attempt in earlier.attempts if attempt.attempt < earlier.attempt]
     last = AttemptRef(attempt=earlier.attempt, state=INTERRUPTED, started=earlier.started, ended=facts.now(), error=why)
     return (*known, last)
+
+
+def ended_before(session: Session, run_id: str) -> bool:
+    """Whether a flow run had ended when the engine met it: Prefect then gives its result again and runs nothing.
+
+    So it does with a subflow when the flow around it is retried. What was recorded of the run stays as it is; its result is
+    remembered as given out, since another process may have run it.
+
+    Raises:
+        LineageError: the spool cannot be read.
+    """
+    record = session.sink.record(run_id)
+    if not isinstance(record, FlowRecord) or record.ended is None:
+        return False
+    flow = current_flow.get()
+    if flow is not None and record.result is not None:
+        flow.root.links.produced(run_id, session.result_uri("flow-run", run_id), record.result)
+    return True
 
 
 def is_scattered(runner: object) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture import about, before_runs, facts, files, randomness, seams, variables
-from lineage_flows.capture.adoption import catch_up, interrupted, is_scattered
+from lineage_flows.capture.adoption import catch_up, ended_before, interrupted, is_scattered
 from lineage_flows.capture.background import gather
 from lineage_flows.capture.code import function_ref, loaded_modules
 from lineage_flows.capture.deployed import Caller, find_caller
@@ -56,7 +56,8 @@ class FlowRecorder:
             if flow is None:
                 if not (state.is_running() or state.is_final()) or engine.__dict__.get("_lineage_off"):
                     return
-                flow = self._started(engine, state)
+                again = state.is_final() and ended_before(self._session, str(engine.flow_run.id))
+                flow = None if again else self._started(engine, state)
                 if flow is None:
                     engine.__dict__["_lineage_off"] = True
                     return
