@@ -34,6 +34,7 @@ __all__ = [
     "stored_state",
     "tracked_inputs",
     "unwrap_result",
+    "unwrap_stored",
     "upstream_runs",
 ]
 
@@ -91,6 +92,13 @@ def stored_state(state: State[Any]) -> ErrorRef | None:
     if isinstance(data, BaseException):
         return error_of(data)
     return ErrorRef(type=f"prefect.{state.name}", message=state.message or "")
+
+
+def unwrap_stored(result: object) -> object:
+    """The value of what a task's function gave, or of the stored result with its metadata that Prefect hands on in its place."""
+    if type(result).__name__ == "ResultRecord" and type(result).__module__.startswith("prefect."):
+        result = getattr(result, "result", result)
+    return unwrap_result(result)
 
 
 def unwrap_result(value: object) -> object:

@@ -111,7 +111,7 @@ class StepRecorder:
         step = _step_of(engine)
         if step is None:
             return
-        value = facts.unwrap_result(getattr(result, "result", result) if _is_record(result) else result)
+        value = facts.unwrap_stored(result)
         if inspect.isgenerator(value):
             step.unread = transaction  # of a submitted one, Prefect makes a list before it sets the state
             return
@@ -395,8 +395,3 @@ def _step_of(engine: Any) -> LiveStep | None:
 def _errors(engine: Any) -> list[str] | None:
     step = _step_of(engine)
     return None if step is None else step.errors
-
-
-def _is_record(result: object) -> bool:
-    """Whether Prefect hands on a stored result with its metadata instead of the value."""
-    return type(result).__name__ == "ResultRecord" and type(result).__module__.startswith("prefect.")
