@@ -50,7 +50,6 @@ class Desk:
             # Ray writes a token into the home of whoever starts it.
             HOME=str(folder),
             RAY_AUTH_MODE="disabled",
-            RAY_raylet_start_wait_time_s="240",
         )
 
     def run(self, place: str, shapes: Sequence[str], **more: str) -> dict[str, Answer]:
