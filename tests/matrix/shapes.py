@@ -483,7 +483,7 @@ def runners(place):
     from distributed import LocalCluster
 
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    return lambda: DaskTaskRunner(cluster=cluster), cluster.close
+    return lambda: DaskTaskRunner(address=cluster.scheduler_address), cluster.close
 
 
 SERVED = (chain, parent, retried, failing, asynchronous, returning, alone, ordering, suspending, hanging)
