@@ -26,7 +26,17 @@ from lineage_flows.capture.journals import JOURNAL, found, holds_any
 from lineage_flows.capture.ledger_log import LedgerLog
 from lineage_flows.capture.objects import ObjectLog
 from lineage_flows.capture.paths import absolute, below_any, is_secret_file, printable, to_uri
-from lineage_flows.capture.touches import Read, Touched, Write, Writer, Writers, dataset, last_written, made_unseen
+from lineage_flows.capture.touches import (
+    Read,
+    Touched,
+    Write,
+    Writer,
+    Writers,
+    dataset,
+    last_written,
+    made_unseen,
+    stamp,
+)
 from lineage_flows.capture.touches import order as _order
 
 if TYPE_CHECKING:
@@ -90,7 +100,7 @@ class FileLog:
         self._unrestorable: dict[str, None] = {}
         self._errors: list[str] = []
         self._touched: Touched | None = None
-        self._began = time.time_ns()
+        self._began = stamp()
         self._writer = Writer()
         self._objects: ObjectLog | None = None
         self.ledger = LedgerLog()

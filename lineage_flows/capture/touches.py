@@ -35,6 +35,7 @@ __all__ = [
     "order",
     "resolution",
     "rfc3339",
+    "stamp",
 ]
 
 order = itertools.count(1)
@@ -42,6 +43,7 @@ order = itertools.count(1)
 
 _SECOND = 1_000_000_000
 _MOST_WRITERS = 10_000
+_STAMPS_BY_TICKS = sys.platform == "linux"
 _COARSE_CLOCK = 5
 """Linux's ``CLOCK_REALTIME_COARSE``, by which it stamps files; Python has no name for it."""
 
@@ -113,6 +115,14 @@ class Writers:
         return self._last.get(path)
 
 
+def stamp() -> int:
+    """The time that the file system would stamp a file with now, in nanoseconds since 1970.
+
+    It lies behind the clock by a tick, or by several where the processor is taken; of two moments by it, neither does.
+    """
+    return time.clock_gettime_ns(_COARSE_CLOCK) if _STAMPS_BY_TICKS else time.time_ns()
+
+
 def resolution(changed: int) -> int:
     """How far a time stamp of a file may lie behind the change it tells of, in nanoseconds.
 
@@ -174,7 +184,7 @@ def made_unseen(path: str, name: str, began: int, writers: Writers, writer: Writ
     Args:
         path: as it is opened.
         name: its absolute name.
-        began: when the run did, in nanoseconds since 1970.
+        began: when the run did, by ``stamp``.
         writers: all of the process.
         writer: the run.
     """
@@ -183,7 +193,7 @@ def made_unseen(path: str, name: str, began: int, writers: Writers, writer: Writ
     except OSError:
         return False
     changed = min(status.st_mtime_ns, status.st_ctime_ns)
-    if changed <= began - resolution(changed):
+    if changed < began - (0 if _STAMPS_BY_TICKS and changed % _SECOND else resolution(changed)):
         return False
     other = writers.last(name)
     return other is None or other is writer or changed > other.until
@@ -196,4 +206,4 @@ def rfc3339(moment: int) -> str:
 
 def _tick() -> int:
     """How far a time stamp of the file system may lie behind the clock: a tick of the kernel's, which Linux tells."""
-    return int(time.clock_getres(_COARSE_CLOCK) * _SECOND) if sys.platform == "linux" else _SECOND // 100
+    return int(time.clock_getres(_COARSE_CLOCK) * _SECOND) if _STAMPS_BY_TICKS else _SECOND // 100

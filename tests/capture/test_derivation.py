@@ -282,7 +282,7 @@ def test_an_operand_that_raises_turns_it_off_and_not_the_user_s_code(watched: Pa
 
     pandas_objects._carry(a, Odd(), pd.DataFrame)
     assert not table
-    assert any("which pandas object" in line for line in seams.missing())
+    assert any("which pandas object" in lack.adapter for lack in seams.missing())
 
 
 # ------------------------------------------------------------------------------------------------------ what links make of it

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.capture import audit, before_runs, facts, file_content, files
+from lineage_flows.capture import audit, before_runs, facts, file_content, file_rules, files
 from lineage_flows.capture.disk_cache import DiskCache
 from lineage_flows.capture.file_content import restore_content
 from lineage_flows.capture.files import FileLog, Touched
@@ -299,7 +299,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path, store: DictStore) -> None:
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_name_keeps_its_uri(tmp_path: Path, name: str) -> None:
-    if name in {".", ".."} or len(os.fsencode(name)) > 200 or not files._config.rules.counts(f"{tmp_path}/{name}"):
+    if name in {".", ".."} or len(os.fsencode(name)) > 200 or not file_rules.shared.rules.counts(f"{tmp_path}/{name}"):
         return
     path = tmp_path / name
     path.write_text("x")

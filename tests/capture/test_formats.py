@@ -31,7 +31,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from lineage_flows.capture import audit, files, io_adapters
+from lineage_flows.capture import audit, before_runs, files, io_adapters
 from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.content import fingerprint_file
 from lineage_flows.records import DatasetRef
@@ -54,7 +54,7 @@ def watching() -> Iterator[None]:
     yield
     io_adapters.uninstall()
     audit.pause()
-    files.adopt_module_reads(None)  # what a case prepared outside of its log is nobody's
+    before_runs.adopt(None)  # what a case prepared outside of its log is nobody's
 
 
 def touched(work: Callable[[], object]) -> Touched:
@@ -332,7 +332,7 @@ def test_functions_taken_from_pandas_before_capture_still_work(tmp_path: Path) -
     import sys
     from pandas import read_csv, DataFrame
     import pandas, pickle
-    from lineage_flows.capture import audit, files, io_adapters
+    from lineage_flows.capture import audit, before_runs, files, io_adapters
     from lineage_flows.capture.files import FileLog
     before = read_csv
     files.configure(); audit.install(); io_adapters.install()
