@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lineage_flows import redaction
 from lineage_flows.capture import facts
+from lineage_flows.capture.links import Links
 from lineage_flows.capture.values import ValueObserver
 from lineage_flows.content import describe, open_store
 from lineage_flows.delivery import Spool
@@ -235,13 +236,8 @@ def test_a_secret_that_was_opened_and_passed_on_as_text_is_not_kept(tmp_path):
         ref = observer.keep(value, observer.see(value))
         assert ref.blob is None, value
     assert observer.see("hunter2-and-more").fingerprint is None
-    (item,) = observer.inputs({"api_key": "plain"}, _NoLinks(), lambda _: ())
+    (item,) = observer.inputs({"api_key": "plain"}, Links(), lambda _: ())
     assert (item.value.rule, item.value.fingerprint, item.value.preview) == ("secret", None, None)
-
-
-class _NoLinks:
-    def sources(self, *_args, **_kwargs):
-        return ()
 
 
 # ------------------------------------------------------------------------------------------- events, records, databases
