@@ -775,7 +775,9 @@ def test_modules_that_are_imported_while_they_are_listed_do_no_harm(monkeypatch)
     thresholds = gc.get_threshold()
     gc.callbacks.append(imports)
     try:
-        gc.set_threshold(1)  # as any collection may: a finaliser, or another thread whose turn it then is, imports something
+        gc.set_threshold(
+            1
+        )  # as any collection may: a finaliser, or another thread whose turn it then is, imports something
         found = list(code._project_modules())
     finally:
         gc.set_threshold(*thresholds)
