@@ -168,7 +168,7 @@ def _module(path: str, root: str, store: Store, cache: DiskCache | None) -> Modu
 def _project_modules() -> Iterator[tuple[str, str]]:
     """Source file and import root of each loaded module that is the user's, by path."""
     files: dict[str, str] = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # list() may be interrupted by an import elsewhere, a copy may not
         file = _source_of(module)
         if file is None or name.partition(".")[0] in _NOT_PROJECT or not os.path.isfile(file):
             continue

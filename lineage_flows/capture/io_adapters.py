@@ -111,7 +111,7 @@ def _places(module: ModuleType, name: str, original: object) -> list[ModuleType]
     """The modules of the same library that give the function out: pickling finds it by name where it is defined."""
     package = module.__name__.partition(".")[0]
     found = [module]
-    for loaded_name, loaded in list(sys.modules.items()):
+    for loaded_name, loaded in sys.modules.copy().items():
         if not loaded_name.startswith(package):
             continue
         same_library = loaded_name.partition(".")[0] == package and isinstance(loaded, ModuleType)

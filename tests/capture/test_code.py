@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -762,3 +763,24 @@ def test_digests_are_of_the_files(folder: Path, store: DictStore, tmp_path: Path
     assert tree.blob is not None
     entries = {entry["path"]: entry for entry in json.loads(store.get(tree.blob.digest))["files"]}
     assert entries["flow.py"]["digest"] == "sha256:" + hashlib.sha256((folder / "flow.py").read_bytes()).hexdigest()
+
+
+def test_modules_that_are_imported_while_they_are_listed_do_no_harm(monkeypatch):
+    added = []
+
+    def imports(_phase, _info):
+        added.append(f"imported_meanwhile_{len(added)}")
+        monkeypatch.setitem(sys.modules, added[-1], types.ModuleType(added[-1]))
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(imports)
+    try:
+        gc.set_threshold(
+            1
+        )  # as any collection may: a finaliser, or another thread whose turn it then is, imports something
+        found = list(code._project_modules())
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(imports)
+    assert added
+    assert any(path == __file__ for path, _ in found)
