@@ -32,7 +32,7 @@ def watched() -> Iterator[None]:
         (lambda: uuid.uuid4(), "uuid.uuid4"),
         (lambda: secrets.token_hex(), "secrets.token_hex"),
         (lambda: secrets.token_bytes(4), "secrets.token_bytes"),
-        (lambda: secrets.randbelow(9), "secrets.randbelow"),
+        (lambda: secrets.randbelow(2**64 - 1), "secrets.randbelow"),
         (lambda: random.SystemRandom().random(), "random.SystemRandom"),
         (lambda: random.Random(), "random.Random() without a seed"),
         (lambda: random.seed(), "random.seed() without a seed"),

@@ -82,6 +82,8 @@ def same(a, b):
 
 
 def times(value):
+    if value.dtype.kind == "M" and np.datetime_data(value.dtype)[0] in {"Y", "M"}:
+        value = value.astype("M8[D]")  # the first day of a year is that of its January
     unit, step = np.datetime_data(value.dtype)
     length = arrays.UNITS.get(unit, unit)
     found = []
