@@ -66,18 +66,18 @@ STEP_PROPERTIES: dict[str, Reader] = {
 
 
 def read_about(event: Incoming) -> dict[str, str | None]:
-    """What is declared of the job and who started the run (``about``), and what the policy left out (``leftOut``), each as JSON.
+    """What is declared of the job, who started the run, and what the policy left out (``leftOut``), as JSON.
 
-    One property each: an action may have thirty, and a flow run needs most of them. Nothing where the event does not say.
+    All in one property, ``about``: an action may have thirty, and a flow run needs the others. Nothing where nothing is said.
     """
     ownership = event.job_facet("ownership")
     owners = [name for owner in ownership.objects("owners") if (name := owner.text("name"))] if ownership else []
     about: dict[str, object] = {"owners": owners} if owners else {}
     for facets in (event.job_facets.get("lineageFlows_job"), event.run_facets.get("lineageFlows_origin")):
         about |= _fields(facets)
-    left_out = _fields(event.run_facets.get("lineageFlows_policy"))
-    found = {"about": about, "leftOut": left_out}
-    return {f"{PROPERTY}{key}": fit_json(value) for key, value in found.items() if value}
+    if left_out := _fields(event.run_facets.get("lineageFlows_policy")):
+        about["leftOut"] = left_out
+    return {f"{PROPERTY}about": fit_json(about)} if about else {}
 
 
 def _fields(facet: object) -> dict[str, object]:
