@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,22 +32,31 @@ class Orders:
         self.api = api
         self.home = home
 
-    def post(self, path: str, body: Any) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._asked("POST", path, body)
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.api}/{path}", timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        return self._asked("GET", path, None)
+
+    def _asked(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        """The server's answer; it says 503 while its database is held, and is asked again then."""
+        answers: list[httpx.Response] = []
+
+        def answered() -> bool:
+            answers.append(httpx.request(method, f"{self.api}/{path}", json=body, timeout=60))
+            return answers[-1].status_code != 503
+
+        wait_until(answered, f"the server does not answer {method} {path}")
+        answers[-1].raise_for_status()
+        return answers[-1].json()
 
     def known(self, flow: str) -> bool:
-        return httpx.get(f"{self.api}/deployments/name/{flow}/matrix", timeout=30).status_code == 200
+        return httpx.get(f"{self.api}/deployments/name/{flow}/matrix", timeout=60).status_code == 200
 
     def order(self, flow: str, **parameters: object) -> str:
         deployment = self.get(f"deployments/name/{flow}/matrix")["id"]
-        return str(self.post(f"deployments/{deployment}/create_flow_run", {"parameters": parameters})["id"])
+        body = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}
+        return str(self.post(f"deployments/{deployment}/create_flow_run", body)["id"])
 
     def state(self, run_id: str) -> dict[str, Any]:
         state = self.get(f"flow_runs/{run_id}")["state"]
