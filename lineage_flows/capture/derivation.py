@@ -73,6 +73,7 @@ class Table:
 
     def __init__(self) -> None:
         self.kinds: tuple[type, ...] = ()
+        self.untried: Callable[[], None] | None = None
         self._lock = threading.RLock()  # a destructor of the user's may run pandas in the middle of a change
         os.register_at_fork(after_in_child=self._unlock)  # in a child no other thread is left to give it back
         self._entries: dict[int, tuple[weakref.ref[object], _Marks]] = {}
@@ -169,6 +170,8 @@ class Derivation:
             ref: the value as it was given out.
             path: of the value in that; empty when it is the whole.
         """
+        if table.untried is not None:
+            table.untried()
         if not table.kinds:
             return
         whole = None if path else ref.fingerprint

@@ -30,7 +30,9 @@ class PandasAdapter:
         self._done: list[tuple[type, str, object, object]] = []
 
     def install(self, module: ModuleType) -> None:
-        """Put it in place, and try it.
+        """Put it in place; it is tried when the first frame is given out.
+
+        Not now: pyarrow imports pandas in the middle of its own C++ code, with a lock held that pandas waits for when it is used.
 
         Raises:
             SeamMissingError: this pandas does not hand metadata on in the way this adapter knows.
@@ -52,7 +54,7 @@ class PandasAdapter:
             self._wrap(owner, "values", arrays, folder)
         self._wrap_makers(module, folder)
         table.kinds = (NDFrame, np.ndarray)
-        _try(module)
+        table.untried = functools.partial(self._tried, module)
 
     def uninstall(self) -> None:
         """Give pandas its own functions back."""
@@ -60,8 +62,17 @@ class PandasAdapter:
             if vars(owner).get(name) is ours:
                 setattr(owner, name, original)
         self._done.clear()
-        table.kinds = ()
+        table.kinds, table.untried = (), None
         table.clear()
+
+    def _tried(self, module: ModuleType) -> None:
+        """Take it away again if this pandas does not hand metadata on in the way this adapter knows."""
+        table.untried = None
+        try:
+            _try(module)
+        except Exception as error:  # noqa: BLE001 - the run goes on, and says what it lacks
+            self.uninstall()
+            seams.disable(self.name, str(error), self.module)
 
     def _wrap_makers(self, pandas: ModuleType, folder: str) -> None:
         """What makes new objects without handing metadata on; in a release that lacks one, its results are not told."""
