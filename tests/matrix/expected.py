@@ -17,11 +17,13 @@ class Shape:
     """What is expected of one root flow run, or of each where a shape makes several.
 
     ``steps`` and ``edges`` are all of them, each as often as it occurs. ``reads`` and ``writes`` are files of steps.
-    ``waits`` are edges of mere order, ``inside`` what was called by another step.
+    ``perhaps`` are edges to another maker of an equal value, which is named too where Prefect does not say whose it was: that
+    depends on which process took the value in. ``waits`` are edges of mere order, ``inside`` what was called by another step.
     """
 
     steps: tuple[str, ...]
     edges: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
     state: str = "Completed"
     subflows: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
@@ -87,6 +89,7 @@ SHAPES: dict[str, Shape] = {
         subflows=("child",),
         reads=("total:factor.txt",),
         writes=("total:total.txt",),
+        elsewhere={"remote": {"perhaps": ("total>double.x",)}},
     ),
     "asynchronous": Shape(
         ("waits", "waits", "takes"),
@@ -99,6 +102,7 @@ SHAPES: dict[str, Shape] = {
             "takes>asynchronous()",
         ),
         subflows=("achild",),
+        elsewhere={"remote": {"perhaps": ("waits>takes.x",)}},
     ),
     "timed": Shape(("endless:TimedOut",), state="Failed", elsewhere={"submitted": {"state": "Completed"}}),
     "optioned": Shape(("renamed",), ("renamed>optioned()",), tags=("desk", "training")),
