@@ -50,7 +50,28 @@ class Desk:
             # Ray writes a token into the home of whoever starts it.
             HOME=str(folder),
             RAY_AUTH_MODE="disabled",
+            RAY_USAGE_STATS_ENABLED="0",
         )
+
+    def ray_starts(self) -> str | None:
+        """Why Ray does not start on this machine (it wants shared memory and ports); None where it does."""
+        program = (
+            "import ray; ray.init(num_cpus=1, include_dashboard=False); print(ray.get(ray.remote(lambda: 7).remote()))"
+        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", program],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return "Ray does not start here: no answer in three minutes"
+        return None if done.stdout.strip().endswith("7") else f"Ray does not start here: {done.stderr[-300:]}"
 
     def run(self, place: str, shapes: Sequence[str], **more: str) -> dict[str, Answer]:
         """Run shapes in a place, one after the other, in one process; by shape what came of each."""

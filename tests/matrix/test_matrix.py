@@ -38,11 +38,17 @@ Ran = Callable[[str], tuple[Desk, dict[str, Answer]]]
 def ran(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Ran:
     """Runs all shapes of a place when it is first asked for."""
     known: dict[str, tuple[Desk, dict[str, Answer]]] = {}
+    unable: dict[str, str] = {}
 
     def run(place: str) -> tuple[Desk, dict[str, Answer]]:
+        if place in unable:
+            pytest.skip(unable[place])
         if place not in known:
             folder: Path = tmp_path_factory.mktemp(place)
             desk = Desk(folder, prefect_server)
+            if place == "ray" and (why := desk.ray_starts()) is not None:
+                unable[place] = why
+                pytest.skip(why)
             with ExitStack() as stack:
                 more = {"MATRIX_CALLED": "1"} if place == "script" else {}
                 if place == "external":
