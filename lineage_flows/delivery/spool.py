@@ -271,15 +271,16 @@ class Spool:
         before what it followed from.
         """
         until = time.monotonic_ns()
-        found = [(journal, size) for journal in waiting(self.path) if (size := journal.size())]
-        if all(self._moved.get(journal.name) == size for journal, size in found):
+        if all(self._moved.get(journal.name, 0) == journal.size() for journal in waiting(self.path)):
             return
         with self._database.write() as connection:
             connection.execute(_JOURNALS)
             moved = dict(connection.execute("SELECT name, moved FROM journals").fetchall())
             entries: list[Entry] = []
             ends: dict[str, int] = {}
-            for journal, _ in found:
+            # Listed in its turn: a journal that another process made and moved meanwhile would else be taken for one that is
+            # gone, be forgotten, and move again.
+            for journal in waiting(self.path):
                 taken, ends[journal.name] = _taken(journal, moved.get(journal.name, 0), until)
                 entries += taken
             entries.sort(key=lambda entry: entry.moment)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,7 @@ def test_a_large_journal_is_left_for_a_new_one(tmp_path: Path, monkeypatch: pyte
 WRITING = """
 import sys
 from pathlib import Path
+from typing import Any
 from lineage_flows.delivery import Spool
 from tests.support.events import event
 
@@ -255,3 +257,26 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     journal.append(b"third")
     assert all_of(tmp_path / "spool.db") == [b"first", b"third"]
     journal.close()
+
+
+def test_what_is_accepted_and_moved_while_another_waits_to_move_is_moved_once(tmp_path: Path) -> None:
+    """The one that waits has listed the journals before there was the other's, and must not take it for one that is gone."""
+    path = tmp_path / "spool.db"
+    waits, others, moves = Spool(path), Spool(path), Spool(path)
+    waits.accept(event(0, run=0))
+    write = waits._database.write
+
+    def late() -> Any:
+        others.accept(event(0, run=1))
+        assert moves.last() == 2
+        waits.accept(event(1, run=0))
+        return write()
+
+    waits._database.write = late  # type: ignore[method-assign]
+    waits.last()
+    waits._database.write = write  # type: ignore[method-assign]
+    others.accept(event(1, run=1))
+    found = [name_of(item.event) for item in moves.pending("r", 100)]
+    assert sorted(found) == [(0, 0), (0, 1), (1, 0), (1, 1)], "lost or twice"
+    for spool in (waits, others, moves):
+        spool.close()
