@@ -216,10 +216,11 @@ class FileLog:
             if entry is not None:
                 entry.details = merged(entry.details, details)
 
-    def cannot_restore(self, what: str) -> None:
-        """The run reads something that a replay cannot serve again."""
+    def cannot_restore(self, what: str, uri: str = "") -> None:
+        """The run reads something that a replay cannot serve again; a dataset (``uri``) that is left out is only counted."""
+        left_out = bool(uri) and self._left_out is not None and self._left_out.covers(uri)
         with self._lock:
-            if len(self._unrestorable) < _MOST_NOTES:
+            if not left_out and len(self._unrestorable) < _MOST_NOTES:
                 self._unrestorable[what] = None
 
     @property
@@ -391,8 +392,7 @@ def active() -> Active[FileLog]:
 
 def counts(path: str) -> bool:
     """Whether a path may be data of a flow."""
-    name = absolute(path)
-    return name is not None and shared.rules.counts(name)
+    return (name := absolute(path)) is not None and shared.rules.counts(name)
 
 
 def here() -> Carried[FileLog]:

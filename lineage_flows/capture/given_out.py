@@ -66,20 +66,24 @@ def file_log(session: Session, step: LiveStep) -> files.FileLog:
     )
 
 
-def depended_on(session: Session, task: Any) -> list[DatasetRef]:  # noqa: ANN401 - Prefect's
-    """The assets that a task says it depends on."""
-    return assets.depended_on(task, _remembered(session)) if assets.has_assets(task) else []
+def depended_on(session: Session, task: Any, step: LiveStep) -> list[DatasetRef]:  # noqa: ANN401 - Prefect's
+    """The assets that a task says it depends on, but for those that the rules leave out."""
+    return _told(step, assets.depended_on(task, _remembered(session))) if assets.has_assets(task) else []
 
 
 def materialized(session: Session, task: Any, step: LiveStep) -> None:  # noqa: ANN401 - Prefect's
     """Add Prefect's assets to what was written, unless the function was not called: then nothing was materialized anew."""
     if assets.has_assets(task) and not (step.from_cache or step.restored):
-        step.datasets = assets.materialized(task, step.output, step.datasets)
+        step.datasets = _told(step, assets.materialized(task, step.output, step.datasets))
 
 
 def remember_assets(session: Session, datasets: tuple[DatasetRef, ...]) -> None:
     """Remember the versions of the assets that a step has made, for the runs that depend on them."""
     assets.remember(datasets, _remembered(session))
+
+
+def _told(step: LiveStep, datasets: list[DatasetRef]) -> list[DatasetRef]:
+    return datasets if step.left_out is None else step.left_out.kept(datasets)
 
 
 def _remembered(session: Session) -> DiskCache | None:

@@ -263,7 +263,7 @@ class StepRecorder:
             )
         step.datasets = []
         with self._boundary.guard("recording a task's assets", step.errors):
-            step.datasets = depended_on(self._session, engine.task)
+            step.datasets = depended_on(self._session, engine.task, step)
         step.files = file_log(self._session, step)
         if first:
             step.start = step.start.model_copy(

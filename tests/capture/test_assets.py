@@ -227,3 +227,37 @@ def test_another_run_that_depends_on_an_asset_descends_from_what_made_it(ran: Ra
         )
         above = {getattr(node.entity, "source_uri", "") for node in upstream(graph, metrics.arn).nodes}
     assert {"s3://desk/clean/prices.parquet", "postgres://db.desk:5432/prod.raw.prices"} <= above
+
+
+LEFT_OUT = """
+from prefect import flow
+from prefect.assets import Asset, materialize
+
+@materialize("s3://pii/people-made", asset_deps=["postgres://db/pii/people-read"])
+def hides():
+    return {"rmse": 1.0}
+
+@flow
+def quiet():
+    return hides()
+
+if __name__ == "__main__":
+    quiet()
+"""
+
+
+def test_an_asset_that_a_rule_leaves_out_is_only_counted(tmp_path: Path, prefect_server: str) -> None:
+    rules = json.dumps([{"match": {"flow": "quiet"}, "exclude_datasets": ["s3://pii/*", "postgres://db/pii/*"]}])
+    done = run_script(
+        LEFT_OUT, tmp_path / "project", tmp_path / "home", LINEAGE_FLOWS_RULES=rules, PREFECT_API_URL=prefect_server
+    )
+    assert done.code == 0, done.err
+    step = done.step("hides")
+    assert step.datasets == ()
+    assert step.policy is not None
+    assert step.policy.datasets == 2
+    assert not [one for one in step.unrestorable if "people" in one]
+    with closing(Spool(done.home / "spool.db")) as spool:
+        for item in spool.pending("nobody", 1000):
+            document = orjson.loads(item.event.payload)
+            assert not [one["name"] for one in (*document["inputs"], *document["outputs"]) if "people" in one["name"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pydantic
@@ -9,13 +10,18 @@ import pytest
 
 from lineage_flows import redaction
 from lineage_flows.capture import files, selection
+from lineage_flows.capture.adapters.http import _Asked
+from lineage_flows.capture.adapters.s3 import _Call
 from lineage_flows.capture.adapters.secret_values import SecretAdapter
+from lineage_flows.capture.declared import declare
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.capture.objects import Facts, Target
 from lineage_flows.capture.selection import Candidate, select
 from lineage_flows.content import open_store
 from lineage_flows.policy import Rule, decide
 from lineage_flows.redaction import MASK, redact
+
+_ARGUMENTS = ("version", "fingerprint", "rows", "size", "columns", "name", "namespace", "properties", "note")
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +132,21 @@ def test_many_threads_may_meet_secrets_at_once():
     for thread in threads:
         thread.join()
     assert redact(" ".join(f"secret-{n}-{i}" for n in range(8) for i in range(20))) == " ".join([MASK] * 160)
+
+
+def test_what_is_left_out_is_not_named_where_it_is_said_what_a_replay_cannot_serve(tmp_path):
+    rule = left_out(exclude_datasets=("s3://pii/*", "https://vendor.example/private*", "postgres://*", "lake://pii/*"))
+    log = files.FileLog(open_store(str(tmp_path)), size_cap=1 << 20, left_out=rule)
+    calls = {"Bucket": "pii", "Key": "people.csv"}
+    _Call(log, "botocore", "GetObject", calls).failed(OSError("no"))
+    _Call(log, "botocore", "GetObject", {**calls, "Bucket": "open"}).failed(OSError("no"))
+    for url in ("https://vendor.example/private/people", "https://vendor.example/open"):
+        with contextlib.suppress(OSError), _Asked(log, "requests", "GET", url):
+            raise OSError("no")
+    declare(log, "read", "lake://pii/people", dict.fromkeys(_ARGUMENTS) | {"data": ...})
+    log.cannot_restore("query not repeatable: reads postgres://db:5432/people", "postgres://db:5432/people")
+    touched = log.close()
+    said = [*touched.unrestorable, *touched.errors, *(dataset.uri for dataset in touched.datasets)]
+    assert [one for one in said if "people" in one and "open" not in one] == []
+    assert sum("open" in one for one in touched.unrestorable) == 4
+    assert rule.unrestorable == ("4 datasets left out by policy",)

@@ -135,7 +135,7 @@ class _Asked:
         self.method = method
         with guarded(log, f"recording {self.via}"):
             self.target = target_of(url)
-            log.cannot_restore(f"{method} {printable(self.target.uri)}")
+            log.cannot_restore(f"{method} {printable(self.target.uri)}", self.target.uri)
 
     def __enter__(self) -> None:
         self._token = _sending.set(True)
@@ -147,7 +147,8 @@ class _Asked:
         _sending.reset(self._token)
         if isinstance(error, Exception):
             with guarded(self.log, f"recording {self.via}"):
-                self.log.cannot_restore(f"{self.method} {printable(self.target.uri)}: {type(error).__name__}")
+                what = f"{self.method} {printable(self.target.uri)}: {type(error).__name__}"
+                self.log.cannot_restore(what, self.target.uri)
 
     def answered(self, answer: Any, content: Callable[[Any, FileLog, Touch], None]) -> None:  # noqa: ANN401 - as above
         """There is an answer: of a GET it is what was read."""

@@ -186,7 +186,7 @@ class _Call:
             if "Body" in params:
                 self.data, self.size = _body(params["Body"])
             for target in self.targets():
-                log.cannot_restore(f"object {printable(target.uri)}")
+                log.cannot_restore(f"object {printable(target.uri)}", target.uri)
 
     def targets(self) -> list[Target]:
         """The objects that the call names."""
@@ -202,7 +202,7 @@ class _Call:
             response = getattr(error, "response", None)
             code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
             for target in self.targets():
-                self.log.cannot_restore(f"object {printable(target.uri)}: {code or type(error).__name__}")
+                self.log.cannot_restore(f"object {printable(target.uri)}: {code or type(error).__name__}", target.uri)
 
     def answered(self, answer: Params, watch: Callable[..., bool]) -> None:
         """The call returned."""

@@ -100,9 +100,9 @@ def _start(log: FileLog, conn: Any, sql: str) -> None:  # noqa: ANN401 - SQLAlch
     if not found.is_data:
         return
     if found.reads or not found.changes:
-        log.cannot_restore(f"query not repeatable: reads {printable(database.label)}")
+        log.cannot_restore(f"query not repeatable: reads {printable(database.label)}", database.label)
     if found.changes:
-        log.cannot_restore(f"statement not repeatable: writes {printable(database.label)}")
+        log.cannot_restore(f"statement not repeatable: writes {printable(database.label)}", database.label)
 
 
 def _temporary(conn: Any) -> frozenset[str]:  # noqa: ANN401 - as above
