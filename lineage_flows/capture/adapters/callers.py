@@ -107,7 +107,7 @@ class Callers:
         except Exception:  # noqa: BLE001 - a version that does it in another way says so with errors of its own
             return False
         else:
-            return lineage_probe is not None
+            return lineage_probe is not None  # a variable that only duckdb uses, by its name
         finally:
             connection.close()
 
