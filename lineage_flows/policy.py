@@ -183,9 +183,10 @@ def decide(
     return Decision(**found, why=why)  # type: ignore[arg-type]  # each value is of its field's type, from a checked rule
 
 
-def leaves_out_dataset(decision: Decision, uri: str) -> bool:
-    """Whether a dataset is left out; a file's URI also by its path."""
+def leaves_out_dataset(decision: Decision, uri: str, written: str = "") -> bool:
+    """Whether a dataset is left out, by its URI or by how the flow wrote it; a file's URI also by its path."""
     names = (uri, uri.removeprefix("file://")) if uri.startswith("file://") else (uri,)
+    names = (*names, written) if written else names
     return _any(decision.exclude_datasets, names) and not _any(decision.include_datasets, names)
 
 

@@ -70,7 +70,7 @@ def declare(log: FileLog, direction: Literal["read", "write"], uri: object, give
     content = _content(log, direction, given, value)
     log.objects.declare(target, direction, via, _plain(given["version"]), content, details)
     if direction == "read":
-        log.cannot_restore(f"input {printable(target.uri)}", target.uri)
+        log.cannot_restore(f"input {printable(target.uri)}", target.uri, target.written)
 
 
 def _check(given: Mapping[str, Any]) -> None:

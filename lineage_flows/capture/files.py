@@ -216,9 +216,9 @@ class FileLog:
             if entry is not None:
                 entry.details = merged(entry.details, details)
 
-    def cannot_restore(self, what: str, uri: str = "") -> None:
+    def cannot_restore(self, what: str, uri: str = "", written: str = "") -> None:
         """The run reads something that a replay cannot serve again; a dataset (``uri``) that is left out is only counted."""
-        left_out = bool(uri) and self._left_out is not None and self._left_out.covers(uri)
+        left_out = bool(uri) and self._left_out is not None and self._left_out.covers(uri, written=written)
         with self._lock:
             if not left_out and len(self._unrestorable) < _MOST_NOTES:
                 self._unrestorable[what] = None

@@ -256,7 +256,8 @@ class Call:
         path = local_path(item, filesystem)
         if path is None:
             if self.log is not None and reads:
-                self.log.cannot_restore(f"object {printable(without_credentials(os.fsdecode(item)))}")
+                uri = without_credentials(os.fsdecode(item))
+                self.log.cannot_restore(f"object {printable(uri)}", uri)
             return item
         if patterns and is_pattern(path):
             if path in _patterns():

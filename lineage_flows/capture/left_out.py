@@ -31,9 +31,9 @@ class LeftOut:
         self._parameters: dict[str, None] = {}
         self.output = False
 
-    def covers(self, uri: str, direction: str = "read") -> bool:
-        """Whether a dataset is left out; it is counted then."""
-        if not self.decision.exclude_datasets or not leaves_out_dataset(self.decision, uri):
+    def covers(self, uri: str, direction: str = "read", written: str = "") -> bool:
+        """Whether a dataset is left out, by its URI or by how the flow wrote it; it is counted then."""
+        if not self.decision.exclude_datasets or not leaves_out_dataset(self.decision, uri, written):
             return False
         (self._reads if direction == "read" else self._writes).add(uri)
         return True
@@ -51,7 +51,7 @@ class LeftOut:
 
     def kept(self, datasets: Iterable[DatasetRef]) -> list[DatasetRef]:
         """The datasets that are not left out."""
-        return [item for item in datasets if not self.covers(item.uri, item.direction)]
+        return [item for item in datasets if not self.covers(item.uri, item.direction, _written(item))]
 
     @property
     def unrestorable(self) -> tuple[str, ...]:
@@ -73,3 +73,9 @@ class LeftOut:
             output=self.output,
             source_code=decision.source_code,
         )
+
+
+def _written(item: DatasetRef) -> str:
+    """An asset's key, which its URI only means."""
+    key = item.properties.get("asset_key")
+    return key if isinstance(key, str) else ""

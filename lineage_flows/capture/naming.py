@@ -6,12 +6,14 @@ Knows URIs; must not know who reads what lies behind them. https://openlineage.i
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lineage_flows.capture.adapters.urls import shown_query, target_of
 from lineage_flows.capture.objects import Target
 from lineage_flows.capture.paths import from_uri
 from lineage_flows.errors import RecordingError
+from lineage_flows.redaction import bare_url
 
 __all__ = ["local_path_of", "target_of_uri"]
 
@@ -57,16 +59,20 @@ def target_of_uri(text: str) -> Target:
     if found is None:
         raise RecordingError("a URI cannot be recorded", why="it has no scheme", fix="correct it")
     try:
-        scheme = found[1].lower().partition("+")[0]  # postgresql+psycopg
-        scheme = _ALIASES.get(scheme, scheme)
-        if scheme in {"http", "https"}:
-            return target_of(text)
-        if scheme in _OBJECTS:
-            return _object(scheme, found[2])
-        parts = urlsplit(f"{scheme}://{found[2]}")
-        return _table(parts) if scheme in _DATABASES else _any(parts)
+        return replace(_target(found[1].lower(), found[2], text), written=bare_url(text))
     except ValueError as error:
         raise RecordingError("a URI cannot be recorded", why=str(error), fix="correct it") from None
+
+
+def _target(scheme: str, rest: str, text: str) -> Target:
+    scheme = scheme.partition("+")[0]  # postgresql+psycopg
+    scheme = _ALIASES.get(scheme, scheme)
+    if scheme in {"http", "https"}:
+        return target_of(text)
+    if scheme in _OBJECTS:
+        return _object(scheme, rest)
+    parts = urlsplit(f"{scheme}://{rest}")
+    return _table(parts) if scheme in _DATABASES else _any(parts)
 
 
 def _object(scheme: str, rest: str) -> Target:

@@ -249,11 +249,12 @@ class ObjectLog:
             touch = self._touches.get(key)
             if touch is None:
                 touch = Touch(target, direction, facts, next(self._order), time.time_ns(), size=size)
-                touch.left_out = self._left_out is not None and self._left_out.covers(target.uri, direction)
                 if len(self._touches) < _MOST_OBJECTS and not self._closed:
                     self._touches[key] = touch
             else:
                 touch.facts = _merged(touch.facts, facts)
+            if self._left_out is not None and self._left_out.covers(target.uri, direction, target.written):
+                touch.left_out = True
             if via not in touch.via:
                 touch.via.append(via)
             return touch

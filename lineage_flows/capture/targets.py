@@ -6,7 +6,7 @@ Knows names and numbers only; must not know any library, nor the log of a run.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Facts", "Queries", "Target"]
 
@@ -16,11 +16,15 @@ _MOST_TABLES = 200
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is touched, by the names that OpenLineage gives it; ``uri`` says which one, without secrets."""
+    """What is touched, by the names that OpenLineage gives it; ``uri`` says which one, without secrets.
+
+    ``written`` is how the flow itself wrote it, where that may differ: a rule may name it so.
+    """
 
     namespace: str
     name: str
     uri: str
+    written: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,3 +150,25 @@ def test_what_is_left_out_is_not_named_where_it_is_said_what_a_replay_cannot_ser
     assert [one for one in said if "people" in one and "open" not in one] == []
     assert sum("open" in one for one in touched.unrestorable) == 4
     assert rule.unrestorable == ("4 datasets left out by policy",)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "postgres://desk:hunter2@db/pii/people",
+        "postgresql+psycopg://db/pii/people",
+        "jdbc:postgresql://DB/pii/people",
+        "s3a://pii/people",
+        "lake://pii/people",
+    ],
+)
+def test_a_rule_may_name_declared_data_as_the_flow_wrote_it(tmp_path, written):
+    rule = left_out(exclude_datasets=("postgres*://db/pii/*", "jdbc:postgresql://DB/pii/*", "s3a://pii/*", "lake://*"))
+    log = files.FileLog(open_store(str(tmp_path)), size_cap=1 << 20, left_out=rule)
+    for direction in ("read", "write"):
+        declare(log, direction, written, dict.fromkeys(_ARGUMENTS) | {"data": ...})
+        declare(log, direction, "mysql://db/open/desks", dict.fromkeys(_ARGUMENTS) | {"data": ...})
+    touched = log.close()
+    assert {dataset.uri for dataset in touched.datasets} == {"mysql://db:3306/open.desks"}
+    assert touched.unrestorable == ("input mysql://db:3306/open.desks",)
+    assert rule.unrestorable == ("1 dataset left out by policy",)
