@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,9 +18,17 @@ from lineage_flows.delivery import Spool
 from lineage_flows.events import EventBuilder
 from lineage_flows.records import AttemptRef, DatasetRef, FlowRecord, InputRef, StepRecord, ValueRef, record_json
 from lineage_flows.redacted_documents import document
-from lineage_flows.redaction import MASK, holds_secret, is_secret_item, is_secret_name, redact
+from lineage_flows.redaction import (
+    MASK,
+    holds_secret,
+    is_secret_item,
+    is_secret_name,
+    may_hold_secret,
+    redact,
+    redact_name,
+)
 from tests.support.openlineage import check_event, strict
-from tests.support.records import backtest_flow
+from tests.support.records import backtest_flow, backtest_steps
 from tests.support.records import step as step_of
 
 
@@ -355,6 +364,69 @@ def test_a_secret_that_is_a_word_of_ours_breaks_nothing(tmp_path, word):
     assert [record.run_id for record in found] == [flow.run_id, step.run_id]
     assert FlowRecord.model_validate_json(record_json(flow)).run_id == flow.run_id
     assert StepRecord.model_validate_json(record_json(step)).kind == step.kind
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "sk-",
+            "ask-",
+            "task-",
+            "ta",
+            "\ta",
+            "\t",
+            "\n",
+            "\x1f",
+            " ",
+            "'",
+            '"',
+            "\\",
+            "é",
+            "a1B2c3D4e5F6g7H8i9J0k1L2m3",
+        ),
+        *(
+            "://",
+            "https",
+            "lake",
+            "user",
+            ":",
+            "@",
+            "/",
+            "?",
+            "8080",
+            "db",
+            "token=",
+            "PASSWORD: ",
+            "Bearer ",
+            "eyJ",
+            ".",
+        ),
+    ]
+)
+
+
+@given(pieces=st.lists(PIECES, max_size=8))
+@settings(max_examples=1500, deadline=None)
+def test_a_document_is_looked_through_wherever_a_text_of_it_changes(pieces):
+    text = "".join(pieces)
+    changes = redact(text) != text or redact_name(text) != text
+    for written in (orjson.dumps([text]), json.dumps([text]).encode(), json.dumps([text], ensure_ascii=False).encode()):
+        assert may_hold_secret(written) or not changes
+
+
+def test_an_ordinary_task_run_has_nothing_that_is_taken_for_a_secret():
+    """Else each of its documents would be read, looked through and written again: half of what capture costs."""
+    flow, builder = backtest_flow(), EventBuilder("prefect")
+    for number, record in enumerate(backtest_steps()):
+        record = record.model_copy(update={"url": f"http://127.0.0.1:4200/runs/task-run/{record.run_id}"})
+        for kind in ("START", "COMPLETE"):
+            event = builder.step_event(
+                kind, record, flow, source=f"@task\ndef step_{number}(prices):\n    return prices\n"
+            )
+            assert b"/task-run/" in event.payload
+            assert b"@task" in event.payload
+            assert not may_hold_secret(event.payload)
+        assert not may_hold_secret(record_json(record, exclude_defaults=True))
 
 
 def test_a_document_without_secrets_is_the_same_bytes():
