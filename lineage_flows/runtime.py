@@ -14,14 +14,13 @@ import threading
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from lineage_flows import redaction
 from lineage_flows.errors import HomeError, LineageError, UnsupportedPrefectError
-from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from lineage_flows.capture.intercept import Interceptor
     from lineage_flows.delivery import Courier, Receiver, Spool
     from lineage_flows.records import RunRecord
+    from lineage_flows.settings import Settings
 
 __all__ = [
     "Runtime",
@@ -61,6 +60,7 @@ class Runtime:
     """
 
     def __init__(self, settings: Settings, *, interceptor: Interceptor | None = None) -> None:
+        from lineage_flows import redaction
         from lineage_flows.capture.session import Session
         from lineage_flows.content import open_store
 
@@ -236,6 +236,8 @@ def start(settings: Settings | None = None, *, interceptor: Interceptor | None =
             "yes",
             "on",
         }
+        from lineage_flows.settings import load_settings
+
         try:
             settings = settings or load_settings()
             strict = strict or settings.strict
@@ -284,6 +286,7 @@ def arrive(carried: str) -> None:
     global _visiting  # noqa: PLW0603 - a fact of the process
     from lineage_flows.capture import files
     from lineage_flows.capture.travel import home_identity
+    from lineage_flows.settings import load_settings
 
     try:
         document = json.loads(carried)
