@@ -23,6 +23,7 @@ __all__ = [
     "bare_url",
     "configure",
     "forget",
+    "generation",
     "hide_user",
     "holds_known",
     "holds_secret",
@@ -81,21 +82,7 @@ _HELD_IN_VARIABLE = re.compile(
     r"|CONNECTION_STRING|DSN)|.*_PWD|.*_(?:SECRET|ACCESS)_KEY|.*_PAT"
 )
 _PLAIN_FIELDS = frozenset(
-    [
-        "user",
-        "username",
-        "login",
-        "host",
-        "hostname",
-        "server",
-        "port",
-        "database",
-        "db",
-        "dbname",
-        "schema",
-        "region",
-        "driver",
-    ]
+    "user username login host hostname server port database db dbname schema region driver".split()  # noqa: SIM905
 )
 """Fields of a secret mapping that are none themselves: masking ``postgres`` everywhere would only destroy what is said."""
 
@@ -170,18 +157,8 @@ _LOOKS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
 )
 _NEEDLES = tuple(dict.fromkeys(needle for needles, _ in _LOOKS for needle in needles))
 
-_WORDS = (
-    "passw",
-    "passphrase",
-    "pwd",
-    "secret",
-    "token",
-    "signature",
-    "sig=",
-    "key",
-    "credential",
-    "authorization",
-    "dsn",
+_WORDS = tuple(
+    "passw passphrase pwd secret token signature sig= key credential authorization dsn".split()  # noqa: SIM905
 )
 _ASSIGNED = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase|code)|pwd|secret|token|signature|\bsig|api[_-]?key|access[_-]?key|secret[_-]?key"
@@ -258,7 +235,10 @@ class _State:
         self.lock = threading.Lock()
         self.known: dict[str, tuple[str, ...]] = {}
         self.stale = False
+        self.generation = 0
         self.needles: tuple[bytes, ...] = ()
+        self.apart: tuple[bytes, ...] = ()
+        self.harmless: set[bytes] = set()
         self.pattern: re.Pattern[str] | None = None
         self.own: tuple[re.Pattern[str], ...] = ()
 
@@ -273,6 +253,7 @@ def configure(patterns: Iterable[str] = ()) -> None:
         re.error: one is no regular expression.
     """
     _state.own = tuple(re.compile(pattern) for pattern in patterns)
+    _state.generation += 1
 
 
 def remember(value: object, *, name: str = "") -> None:
@@ -308,7 +289,8 @@ def remember_environment() -> None:
 def forget() -> None:
     """Forget every secret and pattern; for tests."""
     with _state.lock:
-        _state.known, _state.needles, _state.pattern, _state.own, _state.stale = {}, (), None, (), False
+        _state.known, _state.own, _state.stale = {}, (), True
+        _state.generation += 1
 
 
 def _add(text: str) -> None:
@@ -317,6 +299,7 @@ def _add(text: str) -> None:
         while len(known) > _MOST_KNOWN:
             del known[next(iter(known))]
         _state.known, _state.stale = known, True
+        _state.generation += 1
 
 
 def _pattern() -> re.Pattern[str] | None:
@@ -326,7 +309,10 @@ def _pattern() -> re.Pattern[str] | None:
             forms = sorted({form for forms in _state.known.values() for form in forms}, key=len, reverse=True)
             _state.pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
             escaped = {json.dumps(form)[1:-1].encode() for form in forms}
-            _state.needles = tuple(sorted({form.encode("utf-8", "replace") for form in forms} | escaped))
+            needles = sorted({form.encode("utf-8", "replace") for form in forms} | escaped)
+            _state.apart = tuple(needle for needle in needles if _BETWEEN in needle)
+            _state.needles = tuple(needle for needle in needles if _BETWEEN not in needle)
+            _state.harmless = set()
             _state.stale = False
     return _state.pattern
 
@@ -341,10 +327,15 @@ def _written(text: str) -> tuple[str, ...]:
     return tuple(forms)
 
 
+def generation() -> int:
+    """A number that changes whenever there is another secret to be masked: what was masked before may not be any more."""
+    return _state.generation
+
+
 def holds_known(data: bytes) -> bool:
     """Whether bytes (of JSON, of a text) hold a secret that this process has met."""
     _pattern()
-    return any(needle in data for needle in _state.needles)
+    return any(needle in data for needle in (*_state.needles, *_state.apart))
 
 
 def holds_secret(text: str) -> bool:
@@ -366,20 +357,24 @@ def may_hold_secret(data: bytes) -> bool:
 
     And only in what it has not looked through before: four fifths of a document are the same from one to the next.
     """
-    if _state.own or holds_known(data):
+    _pattern()
+    state = _state
+    harmless = state.harmless
+    if state.own or any(needle in data for needle in state.apart):
         return True
-    fresh = set(data.split(b'"')).difference(_harmless)  # no fixed text holds a quotation mark
-    text = b'"'.join(fresh)
-    if any(needle in text for needle in _BYTES):
-        return True
-    if any(needle in text and pattern.search(text) for needle, pattern in _CLOSER):
-        return True
+    fresh = set(data.split(_BETWEEN)).difference(harmless)
+    text = _BETWEEN.join(fresh)
     lower = text.lower()
-    if any(word in lower for word in _WORD_BYTES):
+    if (
+        any(needle in text for needle in state.needles)
+        or any(needle in text for needle in _BYTES)
+        or any(needle in text and pattern.search(text) for needle, pattern in _CLOSER)
+        or any(word in lower for word in _WORD_BYTES)
+    ):
         return True
-    if len(_harmless) > _MOST_HARMLESS:
-        _harmless.clear()
-    _harmless.update(part for part in fresh if len(part) <= _LONGEST_HARMLESS)
+    if len(harmless) > _MOST_HARMLESS:
+        harmless.clear()
+    harmless.update(part for part in fresh if len(part) <= _LONGEST_HARMLESS)
     return False
 
 
@@ -390,8 +385,8 @@ def is_known(text: str) -> bool:
 
 _CLOSER = ((b"sk-", re.compile(rb"(?<!ta)sk-")), (b"@", re.compile(rb"://[^\"'@\s]*@")))
 """Texts that are in most documents (``/task-run/``, ``@task``), and what in the JSON of a secret they are a part of."""
-_harmless: set[bytes] = set()
-"""Parts of documents in which none of the fixed texts is, whatever secrets this process knows."""
+_BETWEEN = b',"'
+"""Where a document is cut into parts; in none of the texts that are looked for, but for a secret that this process has met."""
 _MOST_HARMLESS, _LONGEST_HARMLESS = 4096, 256
 _BYTES = tuple(needle.encode() for needle in _NEEDLES if needle != "sk-")
 _KEYS = ("_key", "-key", "ikey", "skey")

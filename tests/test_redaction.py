@@ -414,6 +414,18 @@ def test_a_document_is_looked_through_wherever_a_text_of_it_changes(pieces):
         assert may_hold_secret(written) or not changes
 
 
+@given(secret=_ANY.filter(lambda text: len(text.strip()) >= 6), around=st.lists(PIECES, max_size=4))
+@settings(max_examples=400, deadline=None)
+def test_a_document_is_looked_through_for_a_secret_that_was_met_since(secret, around):
+    redaction.forget()
+    text = "".join([*around, secret, *around])
+    document = orjson.dumps({"message": text, "other": [',"', secret]})
+    may_hold_secret(document)  # what was harmless then
+    redaction.remember(secret)
+    assert may_hold_secret(document)
+    assert may_hold_secret(json.dumps([text]).encode())
+
+
 def test_an_ordinary_task_run_has_nothing_that_is_taken_for_a_secret():
     """Else each of its documents would be read, looked through and written again: half of what capture costs."""
     flow, builder = backtest_flow(), EventBuilder("prefect")

@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from lineage_flows.record_about import JobAbout, RunOrigin
-from lineage_flows.redaction import hide_user, redact
+from lineage_flows.redaction import generation, hide_user, redact
 
 if TYPE_CHECKING:
     from prefect import Flow, Task
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["flow_about", "origin_of", "owners_of", "task_about", "task_run_url"]
 
 _LONGEST = 4_000
+_PLAIN = (str, int, float, tuple)
+_tasks: WeakKeyDictionary[Any, tuple[tuple[object, ...], JobAbout]] = WeakKeyDictionary()
 _OWNER_TAGS = ("owner:", "owner=")
 
 
@@ -43,10 +46,17 @@ def flow_about(flow: Flow[..., Any], tags: Iterable[str], owners: tuple[str, ...
     )
 
 
-def task_about(task: Task[..., Any], tags: Iterable[str], owners: tuple[str, ...]) -> JobAbout:
-    """What a task is declared to be; see ``flow_about``."""
+def task_about(task: Task[..., Any], tags: tuple[str, ...], owners: tuple[str, ...]) -> JobAbout:
+    """What a task is declared to be; see ``flow_about``. The same object while that does not change: a task may run often."""
+    delays: object = task.retry_delay_seconds
+    declared: tuple[object, ...]
+    declared = (task.description, task.version, task.retries, delays, task.retry_jitter_factor, task.timeout_seconds)
+    declared += (task.cache_policy, task.cache_expiration, task.persist_result, tags, owners, generation())
+    known = _tasks.get(task)
+    if known is not None and all(map(_is_same, known[0], declared)):
+        return known[1]
     expiration = task.cache_expiration
-    return JobAbout(
+    about = JobAbout(
         documentation=_text(task.description),
         owners=owners_of(tags, owners),
         version=_text(task.version),
@@ -58,6 +68,14 @@ def task_about(task: Task[..., Any], tags: Iterable[str], owners: tuple[str, ...
         cache_expiration=None if expiration is None else expiration.total_seconds(),
         persist_result=task.persist_result if isinstance(task.persist_result, bool) else None,
     )
+    # A list may change and stay the same object.
+    if not isinstance(delays, list):
+        _tasks[task] = declared, about
+    return about
+
+
+def _is_same(known: object, value: object) -> bool:
+    return known is value or (type(known) is type(value) and type(value) in _PLAIN and known == value)
 
 
 def owners_of(tags: Iterable[str], owners: tuple[str, ...]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ _STACK_LIMIT = 32_768
 
 def now() -> str:
     """The present time as RFC 3339 in UTC, to the microsecond."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def rfc3339(time: datetime | None) -> str | None:

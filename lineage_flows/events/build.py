@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
@@ -21,9 +22,13 @@ from lineage_flows.events.jobs import Jobs, job_name
 from lineage_flows.events.runs import flow_run, ledger, task_run
 from lineage_flows.events.text import encode, now, utc
 from lineage_flows.records import BlobRef, Environment, FlowRecord, StepRecord
-from lineage_flows.redacted_documents import document
+from lineage_flows.redacted_documents import documents
+from lineage_flows.redaction import generation
 
 __all__ = ["EventBuilder", "producer"]
+
+_CONSTANTS = 256
+"""Tasks of flow runs whose constant parts are remembered."""
 
 _IMAGES = 64
 """Environments whose image is remembered; a process has one."""
@@ -45,6 +50,8 @@ class EventBuilder:
         self._jobs = Jobs(find)
         self._datasets = Datasets(self._facets, self._jobs)
         self._types = {name: self._facets.job_type(name) for name in ("FLOW", "TASK")}
+        self._head = encode({"producer": self._producer, "schemaURL": CORE})[1:-1]
+        self._constants: dict[tuple[object, ...], tuple[_Constant, tuple[object, ...]]] = {}
         self._images: dict[str, str | None] = {}
         self._lock = threading.Lock()
 
@@ -75,7 +82,7 @@ class EventBuilder:
         """
         job = job_name(record)
         self._jobs.remember(record.run_id, job)
-        run_facets = self._run_facets(kind, record, record.prefect_version)
+        run_facets = self._of_one(kind, record)
         run_facets["lineageFlows_flowRun"] = flow_run(
             self._facets, kind, record, run_record=run_record, image=self._image(record, environment)
         )
@@ -93,14 +100,12 @@ class EventBuilder:
             "sourceCodeLocation": self._facets.source_code(record.code, record.entry.path),
             **declared(self._facets, record.about, source),
         }
+        constant = self._constant(job, self._of_all(record, record.prefect_version), job_facets)
         run_facets["lineageFlows_origin"] = origin(
             self._facets, record.origin, record.origin.run_url if record.origin else None
         )
         run_facets["lineageFlows_policy"] = policy(self._facets, record.policy)
-        datasets = self._datasets.flow(record, job)
-        return self._event(
-            kind, record, job, time=time, run_facets=run_facets, job_facets=job_facets, datasets=datasets
-        )
+        return self._event(kind, record, constant, run_facets, self._datasets.flow(record, job), time=time)
 
     def step_event(self, kind: EventKind, record: StepRecord, flow: FlowRecord, *, source: str | None = None) -> Event:
         """An event of a task run.
@@ -117,9 +122,8 @@ class EventBuilder:
         job = job_name(record)
         self._jobs.remember(record.run_id, job)
         self._jobs.remember(flow.run_id, job_name(flow))
-        run_facets = self._run_facets(kind, record, flow.prefect_version)
+        run_facets = self._of_one(kind, record)
         run_facets["lineageFlows_taskRun"] = task_run(self._facets, kind, record)
-        run_facets["parent"] = self._parent(flow.run_id, record.root_run_id)
         if record.upstream:
             known = ((run_id, self._jobs.name(run_id)) for run_id in record.upstream)
             run_facets["jobDependencies"] = self._facets.dependencies(
@@ -127,26 +131,49 @@ class EventBuilder:
             )
         literals = [item for item in record.inputs if not item.sources and item.value.kind == "Value"]
         run_facets["executionParameters"] = self._facets.parameters(literals)
+        run_facets["lineageFlows_origin"] = origin(self._facets, None, record.url)
+        run_facets["lineageFlows_policy"] = policy(self._facets, record.policy)
+        constant = self._of_task(record, flow, job, source)
+        return self._event(kind, record, constant, run_facets, self._datasets.step(record, job), time=None)
+
+    def _of_task(self, record: StepRecord, flow: FlowRecord, job: str, source: str | None) -> _Constant:
+        """What a task's runs in a flow run have in common; made once for all of them."""
+        root_job = self._jobs.name(record.root_run_id)
+        made_of = (flow, record.function, record.about)  # kept, so that no other object can get their identities
+        key = (*map(id, made_of), job, source, record.root_run_id, root_job, record.tags, generation())
+        with self._lock:
+            known = self._constants.get(key)
+        if known is not None:
+            return known[0]
+        run_facets = self._of_all(record, flow.prefect_version)
+        run_facets["parent"] = self._parent(flow.run_id, record.root_run_id)
+        run_facets["nominalTime"] = self._facets.nominal_time(flow.nominal_start)
         job_facets: Facet = {
             "jobType": self._types["TASK"],
             "sourceCodeLocation": self._facets.source_code(flow.code, record.function.path),
             **declared(self._facets, record.about, source),
         }
-        run_facets["nominalTime"] = self._facets.nominal_time(flow.nominal_start)
-        run_facets["lineageFlows_origin"] = origin(self._facets, None, record.url)
-        run_facets["lineageFlows_policy"] = policy(self._facets, record.policy)
-        datasets = self._datasets.step(record, job)
-        return self._event(
-            kind, record, job, time=None, run_facets=run_facets, job_facets=job_facets, datasets=datasets
-        )
+        constant = self._constant(job, run_facets, job_facets)
+        with self._lock:
+            self._constants[key] = constant, made_of
+            while len(self._constants) > _CONSTANTS:
+                del self._constants[next(iter(self._constants))]
+        return constant
 
-    def _run_facets(self, kind: EventKind, record: StepRecord | FlowRecord, prefect_version: str) -> Facet:
-        """Facets that both kinds of run have. Those that are None are not sent."""
-        facets: Facet = {
+    def _constant(self, job: str, run_facets: Facet, job_facets: Facet) -> _Constant:
+        said = {"namespace": self._namespace, "name": job, "facets": _present(job_facets)}
+        return _Constant(*_members(_present(run_facets), {"job": said}))
+
+    def _of_all(self, record: StepRecord | FlowRecord, prefect_version: str) -> Facet:
+        """Facets that both kinds of run have, and are the same in all their events. Those that are None are not sent."""
+        return {
             "processing_engine": self._facets.engine(prefect_version, self._version),
             "tags": self._facets.tags(record.tags),
-            "lineageFlows_ledger": ledger(self._facets, record),
         }
+
+    def _of_one(self, kind: EventKind, record: StepRecord | FlowRecord) -> Facet:
+        """Facets that both kinds of run have, of one event."""
+        facets: Facet = {"lineageFlows_ledger": ledger(self._facets, record)}
         # A consumer keeps the last facet of a name and nothing takes it back, so an error of an attempt that is followed by
         # another is in our own facet only.
         if kind == "FAIL" or (kind == "ABORT" and record.error is not None):
@@ -175,26 +202,43 @@ class EventBuilder:
         self,
         kind: EventKind,
         record: StepRecord | FlowRecord,
-        job: str,
+        constant: _Constant,
+        run_facets: Facet,
+        datasets: tuple[list[Facet], list[Facet]],
         *,
         time: str | None,
-        run_facets: Facet,
-        job_facets: Facet,
-        datasets: tuple[list[Facet], list[Facet]],
     ) -> Event:
         time = utc(time or _time_of(kind, record) or now())
         run_id, root_run_id = _canonical(record.run_id), _canonical(record.root_run_id)
-        payload = {
-            "eventType": kind,
-            "eventTime": time,
-            "producer": self._producer,
-            "schemaURL": CORE,
-            "run": {"runId": run_id, "facets": _present(run_facets)},
-            "job": {"namespace": self._namespace, "name": job, "facets": _present(job_facets)},
-            "inputs": datasets[0],
-            "outputs": datasets[1],
-        }
-        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=document(encode(payload)))
+        facets, touched = _members(_present(run_facets), {"inputs": datasets[0], "outputs": datasets[1]})
+        head = f'{{"eventType":"{kind}","eventTime":"{time}",'
+        payload = b"".join(
+            (
+                head.encode(),
+                self._head,
+                f',"run":{{"runId":"{run_id}","facets":{{'.encode(),
+                b",".join(filter(None, (constant.run_facets, facets))),
+                b"}},",
+                constant.job,
+                b",",
+                touched,
+                b"}",
+            )
+        )
+        return Event(run_id=run_id, root_run_id=root_run_id, kind=kind, time=time, payload=payload)
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """Members of an event's JSON without secrets: of its run's facets, and its job."""
+
+    run_facets: bytes
+    job: bytes
+
+
+def _members(*said: Facet) -> list[bytes]:
+    """JSON objects without secrets and without their braces, so that they can be joined with others."""
+    return [part[1:-1] for part in documents(map(encode, said))]
 
 
 def producer() -> tuple[str, str]:

@@ -19,6 +19,7 @@ from openlineage.client.facet_v2 import (
     tags_run,
 )
 
+from lineage_flows import redaction
 from lineage_flows.delivery.client_events import run_event
 from lineage_flows.errors import EventError
 from lineage_flows.events import Event, EventBuilder
@@ -31,6 +32,7 @@ from lineage_flows.records import (
     FlowRecord,
     FunctionRef,
     InputRef,
+    JobAbout,
     ReplayInfo,
     RunRecord,
     Source,
@@ -466,3 +468,34 @@ def test_functions_are_said_with_where_their_source_is_kept() -> None:
         "digest": kept.digest,
         "blob": blob("source").digest,
     }
+
+
+def test_a_secret_that_is_met_later_is_masked_in_what_all_runs_of_a_task_have_in_common():
+    """The constant part of a task's events is made once, and again when there is more to be masked."""
+    redaction.forget()
+    builder, flow = EventBuilder("prefect"), backtest_flow()
+    record = backtest_steps()[0].model_copy(update={"about": JobAbout(documentation="plover-1789-xyzzy")})
+    try:
+        assert b"plover-1789" in builder.step_event("START", record, flow).payload
+        redaction.remember("plover-1789-xyzzy")
+        assert b"plover-1789" not in builder.step_event("START", record, flow).payload
+    finally:
+        redaction.forget()
+
+
+def test_runs_that_differ_in_one_thing_share_nothing_of_it():
+    builder, flow = EventBuilder("prefect"), backtest_flow()
+    one = backtest_steps()[0]
+    for change in (
+        {"tags": ("nightly",)},
+        {"about": JobAbout(documentation="other")},
+        {"function": one.function.model_copy(update={"path": "other.py"})},
+        {"task_name": "other"},
+        {},
+    ):
+        record = one.model_copy(update=change)
+        for source in ("def one(): ...", "def two(): ...", None):
+            fresh = EventBuilder("prefect").step_event("START", record, flow, source=source)
+            assert builder.step_event("START", record, flow, source=source) == fresh
+    other = flow.model_copy(update={"prefect_version": "3.9.9"})
+    assert b"3.9.9" in builder.step_event("START", one, other).payload
