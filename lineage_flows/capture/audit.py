@@ -5,7 +5,7 @@ watched call fail: this one never raises, and does next to nothing while nothing
 """
 
 # Paths are strings here: they may hold any bytes, and a Path for every open of the process costs too much.
-# ruff: noqa: PTH115, PTH117, PTH118
+# ruff: noqa: PTH115, PTH117, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -177,6 +177,14 @@ def _on_link(log: FileLog, args: tuple[Any, ...]) -> None:
         log.write(target, "os.link")
 
 
+def _on_symlink(log: FileLog, args: tuple[Any, ...]) -> None:
+    """Under its own name a link holds what it points to, as a hard link does."""
+    target = _at(args[1], args[2])
+    if target is not None and origin() is not Origin.TOOL:
+        log.read(os.path.join(os.path.dirname(target), os.fsdecode(args[0])), "os.symlink")
+        log.write(target, "os.symlink")
+
+
 def _on_remove(log: FileLog, args: tuple[Any, ...]) -> None:
     path = _at(args[0], args[1] if len(args) > 1 else None)
     if path is not None:
@@ -267,6 +275,7 @@ HANDLERS: dict[str, Handler] = {
     "os.putenv": _on_putenv,
     "os.remove": _on_remove,
     "os.rename": _on_rename,
+    "os.symlink": _on_symlink,
     "os.system": processes.on_shell,
     "os.truncate": _on_truncate,
     "shutil.rmtree": _on_remove,

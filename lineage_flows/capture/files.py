@@ -25,7 +25,7 @@ from lineage_flows.capture.file_rules import configure, shared
 from lineage_flows.capture.journals import JOURNAL, found, holds_any
 from lineage_flows.capture.ledger_log import LedgerLog
 from lineage_flows.capture.objects import ObjectLog
-from lineage_flows.capture.paths import absolute, below_any, is_secret_file, printable, to_uri
+from lineage_flows.capture.paths import absolute, below_any, is_same_file, is_secret_file, printable, to_uri
 from lineage_flows.capture.touches import (
     Read,
     Touched,
@@ -181,7 +181,7 @@ class FileLog:
     def rename(self, source: str, target: str, via: str) -> None:
         """The run is about to give a file or folder another name: what it wrote there is a dataset under the new name."""
         old, new = absolute(source), absolute(target)
-        if old is None or new is None or not os.path.lexists(source):
+        if old is None or new is None or not os.path.lexists(source) or is_same_file(source, target):
             return
         with self._lock:
             moved = [name for name in self._writes if name == old or name.startswith(old + "/")]

@@ -23,6 +23,7 @@ __all__ = [
     "absolute",
     "below_any",
     "from_uri",
+    "is_same_file",
     "is_secret_file",
     "printable",
     "to_uri",
@@ -224,6 +225,15 @@ def printable(path: str) -> str:
     except UnicodeEncodeError:
         return os.fsencode(path).decode("utf-8", "backslashreplace")
     return path
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Whether two names are those of one file: to rename one to the other does nothing."""
+    try:
+        first, second = os.lstat(one), os.lstat(other)
+    except OSError:
+        return False
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 def is_secret_file(path: str) -> bool:
