@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_MOST_ADOPTED = 32
+"""Flow runs of other processes that a worker remembers; one that goes on beyond them is adopted again."""
+
 
 class Session:
     """The shared side of capture in one process.
@@ -122,6 +125,10 @@ class Session:
             flow.root.links.produced(run_id, uri, parameter.value, is_result=False)
         with self._lock:
             self._flows[run_id] = flow
+            # Nobody tells a worker that a flow run has ended which goes on elsewhere, and workers live for months.
+            adopted = [known for known, other in self._flows.items() if other.adopted] if flow.adopted else []
+            for old in adopted[:-_MOST_ADOPTED]:
+                del self._flows[old]
 
     def leave(self, flow: LiveFlow) -> None:
         """Forget a flow run that has left the engine."""
@@ -131,4 +138,9 @@ class Session:
     def find(self, flow_run_id: str) -> LiveFlow | None:
         """The flow run of that id, when it goes on in this process."""
         with self._lock:
-            return self._flows.get(flow_run_id)
+            flow = self._flows.get(flow_run_id)
+            if flow is not None and flow.adopted:
+                self._flows[flow_run_id] = self._flows.pop(
+                    flow_run_id
+                )  # the one that was asked for least lately goes first
+            return flow
