@@ -1,0 +1,132 @@
+"""Which columns of SQLite's tables were made from which, once they are there for good.
+
+Knows the connections of ``sqlite3`` that are watched, and how transactions end. A file is one dataset: its columns are called
+``table.column``. What may have been taken back is not said.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lineage_flows.capture.active import unobserved
+from lineage_flows.capture.files import FileLog
+from lineage_flows.capture.targets import ColumnUse, Queries
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.adapters.statements import Statement, Table
+
+__all__ = ["before", "executed", "members"]
+
+_Files = Mapping[str, tuple[str, bool] | None]
+
+_LEGACY = -1
+"""``sqlite3.LEGACY_TRANSACTION_CONTROL``, which is all there is before Python 3.12: a script commits what came before it."""
+
+
+class _Pending(NamedTuple):
+    log: FileLog
+    queries: Queries
+    columns: tuple[ColumnUse, ...]
+
+
+def members(base: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of connections
+    """What a watched connection has besides: the ends of its transactions are seen."""
+
+    def commit(self: Any) -> None:  # noqa: ANN401 - as above
+        was_open = bool(self._lineage_pending) and self.in_transaction
+        base.commit(self)
+        _settle(self, committed=was_open)
+
+    def rollback(self: Any) -> None:  # noqa: ANN401 - as above
+        base.rollback(self)
+        _settle(self, committed=False)
+
+    def leave(self: Any, *exception: Any) -> Any:  # noqa: ANN401 - as above
+        was_open = bool(self._lineage_pending) and self.in_transaction
+        result = base.__exit__(self, *exception)
+        _settle(self, committed=was_open and exception[:1] == (None,))
+        return result
+
+    wrapped = {"commit": commit, "rollback": rollback, "__exit__": leave}
+    return {
+        **{name: functools.wraps(getattr(base, name))(function) for name, function in wrapped.items()},
+        "_lineage_pending": (),
+    }
+
+
+def before(connection: Any) -> None:  # noqa: ANN401 - sqlite3's
+    """A statement is about to be executed: what waits for a transaction that has ended, nobody knows how, is let go."""
+    if connection._lineage_pending and not connection.in_transaction:
+        _settle(connection, committed=False)
+
+
+def executed(log: FileLog, connection: Any, statement: Statement | None, *, is_script: bool) -> None:  # noqa: ANN401 - as above
+    """A statement was executed.
+
+    Args:
+        log: of the run.
+        connection: that it was executed on.
+        statement: what is known of it.
+        is_script: whether it is one of ``executescript``, which commits before it begins.
+    """
+    if statement is None:
+        return
+    if connection._lineage_pending:
+        ends = statement.word in {"COMMIT", "END"} and ";" not in statement.text
+        if (is_script and getattr(connection, "autocommit", _LEGACY) == _LEGACY) or ends:
+            _settle(connection, committed=True)
+        elif statement.word == "ROLLBACK":  # also to a savepoint: what was before it is let go too
+            _settle(connection, committed=False)
+    if not statement.columns:
+        return
+    found = _by_file(connection._lineage_databases, statement, connection._lineage_temporary)
+    waiting = tuple(_Pending(log, log.objects.queries(path, "write"), uses) for path, uses in found.items())
+    connection._lineage_pending = (*connection._lineage_pending, *waiting)
+    if not connection.in_transaction:
+        _settle(connection, committed=True)
+
+
+def _settle(connection: Any, *, committed: bool) -> None:  # noqa: ANN401 - as above
+    pending: tuple[_Pending, ...] = connection._lineage_pending
+    if not pending:
+        return
+    connection._lineage_pending = ()
+    if committed:
+        with unobserved():
+            for entry in pending:
+                entry.queries.made(entry.columns)
+
+
+def _by_file(databases: _Files, statement: Statement, temporary: frozenset[str]) -> dict[str, tuple[ColumnUse, ...]]:
+    """What a statement says of columns, by the file that it writes."""
+    hidden = {name.casefold() for name in temporary}
+    found: dict[str, dict[ColumnUse, None]] = {}
+    for edge in statement.columns:
+        target = _place(databases, edge.target, hidden, creates=edge.creates)
+        source = _place(databases, edge.source, hidden)
+        if target is None or source is None:
+            continue
+        # The file has columns of other tables too: what decides all that is written is said of each column.
+        for output in (edge.output,) if edge.output else edge.outputs:
+            use = ColumnUse(f"{target[1]}.{output}", edge.how, "file", source[0], f"{source[1]}.{edge.column}")
+            found.setdefault(target[0], {})[use] = None
+    return {path: tuple(uses) for path, uses in found.items()}
+
+
+def _place(databases: _Files, table: Table, hidden: set[str], *, creates: bool = False) -> tuple[str, str] | None:
+    """The file that a table lies in and its name there; None where it may lie in another, or in memory."""
+    name = table[-1].lower()
+    if "." in name:
+        return None  # `table.column` would not say which is which
+    if len(table) > 1:
+        file = databases.get(table[-2].lower())
+    elif name.casefold() in hidden:
+        return None
+    elif creates:
+        file = databases.get("main")
+    else:
+        files = {None if one is None else one[0]: one for one in databases.values()}
+        file = next(iter(files.values())) if len(files) == 1 else None
+    return None if file is None else (file[0], name)
