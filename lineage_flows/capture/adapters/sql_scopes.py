@@ -150,6 +150,15 @@ class Scope:
             return self.sources[key] if alike == [key] else None
         return None if self.outer is None else self.outer.known(key)
 
+    def is_twice(self, key: str) -> bool:
+        """Whether a qualifying name means a source here, and another around."""
+        scope: Scope | None = self
+        found = 0
+        while scope is not None:
+            found += any(name.casefold() == key.casefold() for name in scope.sources)
+            scope = scope.outer
+        return found > 1
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -185,8 +194,11 @@ class Names:
             return self._bare(name, scope, may_be_text=quoted and self.dialect == _TEXT_IN_QUOTES)
         if around[1] is not None or around[2] is not None:
             return None if self.dialect == "bigquery" else self._whole(around, name, scope)
-        source = scope.known(self.of(around[0]))
-        return None if source is None else source.column(name)
+        key = self.of(around[0])
+        source = scope.known(key)
+        if source is None or (source.is_table and scope.is_twice(key)):
+            return None  # SQLite looks further out when a table does not have the column
+        return source.column(name)
 
     def _whole(self, around: list[Any], name: str, scope: Scope) -> Uses | None:
         """Of a column behind the name of a table with its schema."""
