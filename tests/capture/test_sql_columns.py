@@ -79,7 +79,7 @@ STATEMENTS = [
     ("postgres", "WITH c AS (SELECT x AS a FROM u), d AS (SELECT a + 1 AS b FROM c) INSERT INTO t (q) SELECT b FROM d",
      "q transformation u.x"),
     ("postgres", "WITH c (a) AS (SELECT x FROM u) INSERT INTO t (q) SELECT c.a FROM c", "q identity u.x"),
-    ("postgres", "WITH RECURSIVE c AS (SELECT x FROM u UNION ALL SELECT c.x + u.y FROM c, u) INSERT INTO t (a) SELECT x FROM c", ""),
+    ("postgres", "WITH RECURSIVE c AS (SELECT x FROM u UNION ALL SELECT c.x + 1 FROM c, u) INSERT INTO t (a) SELECT x FROM c", ""),
     (WRITTEN, "INSERT INTO t (a) SELECT x FROM u UNION ALL SELECT y FROM v", "a identity u.x; a identity v.y"),
     (WRITTEN, "INSERT INTO t (a) SELECT x FROM u UNION ALL SELECT y FROM v, w", ""),
     ("postgres", "INSERT INTO t (a) SELECT x FROM u EXCEPT SELECT y FROM v", "a identity u.x; * filter v.y"),
@@ -120,10 +120,12 @@ STATEMENTS = [
     ("postgres", "UPDATE t SET a = DEFAULT, b = (SELECT max(s.x) FROM s WHERE s.i = t.i)", "b aggregation s.x; b filter s.i"),
     ("mysql", "UPDATE t JOIN s ON t.i = s.i SET t.a = s.x, s.q = t.y", "a identity s.x; a join s.i"),
     ("tsql", "UPDATE p SET a = s.x FROM prices p JOIN s ON p.i = s.i", ""),
-    ("postgres", "INSERT INTO t (a, b) SELECT x, y FROM u ON CONFLICT (a) DO UPDATE SET c = excluded.b * 2 WHERE excluded.a > 0",
+    ("postgres", "INSERT INTO t (a, b) SELECT x, y FROM u ON CONFLICT (a) DO UPDATE SET c = excluded.b * 2 "
+     "WHERE excluded.a > 0",
      "a identity u.x; b identity u.y; c transformation u.y; c filter u.x"),
     ("mysql", "INSERT INTO t (a) SELECT x FROM u ON DUPLICATE KEY UPDATE b = VALUES(a)", "a identity u.x"),
-    ("postgres tsql snowflake oracle bigquery", "MERGE INTO t USING s ON t.i = s.i WHEN MATCHED AND s.z > 0 THEN UPDATE SET a = s.x "
+    ("postgres tsql snowflake oracle bigquery", "MERGE INTO t USING s ON t.i = s.i WHEN MATCHED AND s.z > 0 THEN "
+     "UPDATE SET a = s.x "
      "WHEN NOT MATCHED THEN INSERT (a, b) VALUES (s.x, s.y)",
      "a identity s.x; a join s.i; a filter s.z; b identity s.y; b join s.i"),
     ("postgres", "MERGE INTO t USING (SELECT x AS v, i FROM u) s ON t.i = s.i WHEN MATCHED THEN UPDATE SET a = s.v",
@@ -137,7 +139,7 @@ STATEMENTS = [
     ("postgres", "INSERT INTO t (a) SELECT relname FROM pg_class, u", ""),
     # texts of several statements
     ("postgres", "INSERT INTO t (a) SELECT x FROM u; INSERT INTO t (a) SELECT y FROM v", "a identity u.x; a identity v.y"),
-    ("sqlite", "BEGIN; INSERT INTO t (a) SELECT x FROM u; ROLLBACK", ""),
+    ("sqlite", "SELECT 1; BEGIN; INSERT INTO t (a) SELECT x FROM u; ROLLBACK", ""),
     ("sqlite", "CREATE TEMP TABLE k AS SELECT x FROM u; INSERT INTO t (a) SELECT x FROM k", ""),
 ]  # fmt: skip
 
@@ -201,10 +203,10 @@ def test_no_text_is_taken_for_a_column(dialect: str) -> None:
     assert "hunter2" not in str(looked_at('INSERT INTO t (a) SELECT "hunter2" FROM u WHERE "hunter2" = u.x', "sqlite"))
 
 
-WORDS = (
-    "SELECT FROM WHERE INSERT INTO t u v ( ) , . * AS a b x JOIN ON = USING WITH c UNION ALL ORDER BY GROUP LIMIT 1 'q' \"q\" [q] CASE"
-    " WHEN THEN END max sum OVER PARTITION WINDOW w EXISTS IN UPDATE SET MERGE MATCHED VALUES CREATE TABLE LATERAL NATURAL ; ? -> :: ROLLBACK"
-)
+WORDS = """
+SELECT FROM WHERE INSERT INTO t u v ( ) , . * AS a b x JOIN ON = USING WITH c UNION ALL ORDER BY GROUP LIMIT 1 'q' "q" [q] CASE WHEN
+THEN END max sum OVER PARTITION WINDOW w EXISTS IN UPDATE SET MERGE MATCHED VALUES CREATE TABLE LATERAL NATURAL ; ? -> :: ROLLBACK
+"""
 
 
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])

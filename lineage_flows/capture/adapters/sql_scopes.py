@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from lineage_flows.capture.adapters.sql_words import NOT_COLUMNS
+from lineage_flows.capture.adapters.sql_words import LIKE_ORACLE, NOT_COLUMNS, NOT_COLUMNS_OF_ORACLE
 from lineage_flows.capture.adapters.statements import Table
 from lineage_flows.record_base import ColumnHow
 
@@ -187,7 +187,7 @@ class Names:
         if not isinstance(identifier, exp.Identifier):
             return None
         quoted, name = bool(identifier.args.get("quoted")), self.of(identifier)
-        if not name or (name.lower() in NOT_COLUMNS and not (quoted and self.dialect != _TEXT_IN_QUOTES)):
+        if not name or (self._is_word(name.lower()) and (not quoted or self.dialect == _TEXT_IN_QUOTES)):
             return None
         around = [column.args.get(part) for part in ("table", "db", "catalog")]
         if around[0] is None:
@@ -199,6 +199,9 @@ class Names:
         if source is None or (source.is_table and scope.is_twice(key)):
             return None  # SQLite looks further out when a table does not have the column
         return source.column(name)
+
+    def _is_word(self, name: str) -> bool:
+        return name in NOT_COLUMNS or (self.dialect in LIKE_ORACLE and name in NOT_COLUMNS_OF_ORACLE)
 
     def _whole(self, around: list[Any], name: str, scope: Scope) -> Uses | None:
         """Of a column behind the name of a table with its schema."""

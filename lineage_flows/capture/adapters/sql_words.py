@@ -11,7 +11,9 @@ __all__ = [
     "AGGREGATES",
     "ALIASES_REACH_ASIDE",
     "FUNCTION_WORDS",
+    "LIKE_ORACLE",
     "NOT_COLUMNS",
+    "NOT_COLUMNS_OF_ORACLE",
     "OF_BRACKETS",
     "OF_SELECT",
     "OF_SETS",
@@ -47,14 +49,19 @@ FUNCTION_WORDS: Final = frozenset(
 """Words that functions take in some languages where a column might stand."""
 
 NOT_COLUMNS: Final = frozenset(
-    """user uid level rownum rowid oid _rowid_ default sysdate systimestamp sysdatetime current_user session_user system_user
-    current_role current_catalog current_schema current_database current_date current_time current_timestamp current_path
-    localtime localtimestamp utc_date utc_time utc_timestamp sessiontimezone dbtimezone nextval currval prior connect_by_root
-    connect_by_isleaf connect_by_iscycle ora_rowscn object_value ctid xmin xmax cmin cmax tableoid true false null on off unknown
-    _partitiontime _partitiondate _table_suffix $action $rowguid $identity metadata$action metadata$isupdate
-    metadata$row_id""".split()  # noqa: SIM905
+    """user rowid oid _rowid_ default sysdatetime current_user session_user system_user current_role current_catalog current_schema
+    current_database current_date current_time current_timestamp current_path localtime localtimestamp utc_date utc_time
+    utc_timestamp ctid xmin xmax cmin cmax tableoid true false null on off unknown _partitiontime _partitiondate _table_suffix
+    $action $rowguid $identity metadata$action metadata$isupdate metadata$row_id""".split()  # noqa: SIM905
 )
 """Names that mean a value of the session or of the row in some language."""
+
+NOT_COLUMNS_OF_ORACLE: Final = frozenset(
+    """uid level rownum sysdate systimestamp sessiontimezone dbtimezone nextval currval prior connect_by_root connect_by_isleaf
+    connect_by_iscycle ora_rowscn object_value""".split()  # noqa: SIM905
+)
+LIKE_ORACLE: Final = frozenset({"oracle", "snowflake", "redshift"})
+"""The same, in Oracle's language and those that took them from it."""
 
 AGGREGATES: Final = frozenset({"total", "json_group_array", "json_group_object", "string_agg", "bool_and", "bool_or"})
 """Functions that sqlglot does not know to be made of many rows."""
