@@ -10,7 +10,6 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lineage_flows.capture.active import unobserved
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.targets import ColumnUse, Queries
 
@@ -26,9 +25,10 @@ _LEGACY = -1
 
 
 class _Pending(NamedTuple):
-    log: FileLog
-    queries: Queries
-    columns: tuple[ColumnUse, ...]
+    """What a statement says of columns, by the file; the statement is kept so that no other is taken for it."""
+
+    statement: Statement
+    made: tuple[tuple[Queries, tuple[ColumnUse, ...]], ...]
 
 
 def members(base: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of connections
@@ -52,7 +52,7 @@ def members(base: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of connectio
     wrapped = {"commit": commit, "rollback": rollback, "__exit__": leave}
     return {
         **{name: functools.wraps(getattr(base, name))(function) for name, function in wrapped.items()},
-        "_lineage_pending": (),
+        "_lineage_pending": None,
     }
 
 
@@ -81,22 +81,24 @@ def executed(log: FileLog, connection: Any, statement: Statement | None, *, is_s
             _settle(connection, committed=False)
     if not statement.columns:
         return
-    found = _by_file(connection._lineage_databases, statement, connection._lineage_temporary)
-    waiting = tuple(_Pending(log, log.objects.queries(path, "write"), uses) for path, uses in found.items())
-    connection._lineage_pending = (*connection._lineage_pending, *waiting)
+    pending: dict[tuple[FileLog, int], _Pending] = connection._lineage_pending or {}
+    if (key := (log, id(statement))) not in pending:  # some flows ask a million times
+        found = _by_file(connection._lineage_databases, statement, connection._lineage_temporary)
+        made = tuple((log.objects.queries(path, "write"), uses) for path, uses in found.items())
+        pending[key] = _Pending(statement, made)
+        connection._lineage_pending = pending
     if not connection.in_transaction:
         _settle(connection, committed=True)
 
 
 def _settle(connection: Any, *, committed: bool) -> None:  # noqa: ANN401 - as above
-    pending: tuple[_Pending, ...] = connection._lineage_pending
+    pending: dict[tuple[FileLog, int], _Pending] | None = connection._lineage_pending
     if not pending:
         return
-    connection._lineage_pending = ()
-    if committed:
-        with unobserved():
-            for entry in pending:
-                entry.queries.made(entry.columns)
+    connection._lineage_pending = None
+    for entry in pending.values() if committed else ():
+        for queries, columns in entry.made:
+            queries.made(columns)
 
 
 def _by_file(databases: _Files, statement: Statement, temporary: frozenset[str]) -> dict[str, tuple[ColumnUse, ...]]:
