@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -201,6 +202,39 @@ def test_what_was_taken_back_says_nothing(file: Path, way: Callable[[sqlite3.Con
 
     assert said(work) == set()
     assert sqlite3.connect(file).execute("SELECT * FROM signals").fetchall() == []
+
+
+def test_a_connection_of_the_user_s_own_class_answers_as_it_did(file: Path) -> None:
+    class Own(sqlite3.Connection):
+        def commit(self, *, why: str = "") -> str:  # type: ignore[override]
+            super().commit()
+            return why
+
+    def work() -> None:
+        connection = sqlite3.connect(file, factory=Own)
+        connection.execute(COPY)
+        assert connection.commit(why="it is time") == "it is time"
+        connection.execute(COPY)
+        connection.close()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.commit()
+
+    assert said(work) == COPIED
+
+
+def test_a_statement_that_is_repeated_in_one_transaction_is_kept_once(file: Path) -> None:
+    connections: list[Any] = []
+
+    def work() -> None:
+        connections.append(sqlite3.connect(file))
+        for _ in range(50):
+            connections[0].execute(COPY)
+        assert len(connections[0]._lineage_pending) == 1
+        connections[0].commit()
+
+    assert said(work) == COPIED
+    assert connections[0]._lineage_pending is None
+    connections[0].close()
 
 
 def test_what_was_committed_before_is_still_said(file: Path) -> None:

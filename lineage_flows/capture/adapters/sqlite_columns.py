@@ -10,6 +10,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lineage_flows.capture.adapters.shape import guarded
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.targets import ColumnUse, Queries
 
@@ -34,17 +35,19 @@ class _Pending(NamedTuple):
 def members(base: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of connections
     """What a watched connection has besides: the ends of its transactions are seen."""
 
-    def commit(self: Any) -> None:  # noqa: ANN401 - as above
-        was_open = bool(self._lineage_pending) and self.in_transaction
-        base.commit(self)
+    def commit(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        was_open = _waits(self)
+        result = base.commit(self, *args, **kwargs)
         _settle(self, committed=was_open)
+        return result
 
-    def rollback(self: Any) -> None:  # noqa: ANN401 - as above
-        base.rollback(self)
+    def rollback(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        result = base.rollback(self, *args, **kwargs)
         _settle(self, committed=False)
+        return result
 
     def leave(self: Any, *exception: Any) -> Any:  # noqa: ANN401 - as above
-        was_open = bool(self._lineage_pending) and self.in_transaction
+        was_open = _waits(self)
         result = base.__exit__(self, *exception)
         _settle(self, committed=was_open and exception[:1] == (None,))
         return result
@@ -54,6 +57,14 @@ def members(base: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of connectio
         **{name: functools.wraps(getattr(base, name))(function) for name, function in wrapped.items()},
         "_lineage_pending": None,
     }
+
+
+def _waits(connection: Any) -> bool:  # noqa: ANN401 - as above
+    """Whether anything waits for the transaction that is open; sqlite3 itself says what is wrong with a connection."""
+    try:
+        return connection._lineage_pending is not None and bool(connection.in_transaction)
+    except Exception:  # noqa: BLE001 - one that is closed
+        return False
 
 
 def before(connection: Any) -> None:  # noqa: ANN401 - sqlite3's
@@ -96,9 +107,10 @@ def _settle(connection: Any, *, committed: bool) -> None:  # noqa: ANN401 - as a
     if not pending:
         return
     connection._lineage_pending = None
-    for entry in pending.values() if committed else ():
-        for queries, columns in entry.made:
-            queries.made(columns)
+    for (log, _), entry in pending.items() if committed else ():
+        with guarded(log, "recording columns"):
+            for queries, columns in entry.made:
+                queries.made(columns)
 
 
 def _by_file(databases: _Files, statement: Statement, temporary: frozenset[str]) -> dict[str, tuple[ColumnUse, ...]]:

@@ -223,11 +223,11 @@ def _tables(parsed: Iterable[Any], dialect: str | None) -> tuple[tuple[Table, ..
 
 def _columns(parsed: Iterable[Any], dialect: str | None, reads: Sequence[Table]) -> tuple[Edge, ...]:
     """What is certain of columns: a statement of which nothing can be said of them is as well understood as before."""
-    from lineage_flows.capture.adapters.sql_columns import edges_of
-
     try:
+        from lineage_flows.capture.adapters.sql_columns import edges_of  # it needs sqlglot
+
         return edges_of(parsed, dialect, lambda table: _name(table, dialect), reads)
-    except Exception:  # noqa: BLE001 - a tree of a form that nobody has met
+    except Exception:  # noqa: BLE001 - a tree, or a version of sqlglot, that nobody has met
         return ()
 
 
