@@ -305,6 +305,30 @@ def test_a_table_that_the_step_itself_put_into_a_new_file_is_none_that_it_read(t
     assert said(work) == set()
 
 
+@pytest.mark.parametrize("one_text", [True, False])
+def test_what_the_step_itself_has_put_into_a_table_is_not_said_of_the_file_it_was_given(
+    file: Path, one_text: bool
+) -> None:
+    statements = [
+        "DROP TABLE IF EXISTS signals",
+        "CREATE TABLE signals AS SELECT close AS level FROM prices",
+        "CREATE TABLE totals AS SELECT sum(level) AS total FROM Signals",
+        "INSERT INTO totals (total) SELECT close FROM prices",
+    ]
+
+    def work() -> None:
+        connection = sqlite3.connect(file)
+        for text in ["; ".join(statements)] if one_text else statements:
+            connection.executescript(text) if one_text else connection.execute(text)
+        connection.commit()
+        connection.close()
+
+    assert said(work) == {
+        "desk.db:signals.level identity desk.db:prices.close",
+        "desk.db:totals.total identity desk.db:prices.close",
+    }
+
+
 def test_a_name_with_a_dot_would_not_say_which_is_the_column(file: Path) -> None:
     def work() -> None:
         connection = sqlite3.connect(file)

@@ -90,11 +90,19 @@ def executed(log: FileLog, connection: Any, statement: Statement | None, *, is_s
             _settle(connection, committed=True)
         elif statement.word == "ROLLBACK":  # also to a savepoint: what was before it is let go too
             _settle(connection, committed=False)
-    if not statement.columns:
-        return
+    if statement.columns:
+        _add(log, connection, statement)
+    if (
+        statement.writes
+        and (key := ("sqlite tables", statement.writes, len(connection._lineage_databases))) not in log.told
+    ):
+        log.told |= {key, *_written(connection._lineage_databases, statement)}
+
+
+def _add(log: FileLog, connection: Any, statement: Statement) -> None:  # noqa: ANN401 - as above
     pending: dict[tuple[FileLog, int], _Pending] = connection._lineage_pending or {}
     if (key := (log, id(statement))) not in pending:  # some flows ask a million times
-        found = _by_file(connection._lineage_databases, statement, connection._lineage_temporary)
+        found = _by_file(log, connection._lineage_databases, statement, connection._lineage_temporary)
         made = tuple((log.objects.queries(path, "write"), uses) for path, uses in found.items())
         pending[key] = _Pending(statement, made)
         connection._lineage_pending = pending
@@ -113,14 +121,30 @@ def _settle(connection: Any, *, committed: bool) -> None:  # noqa: ANN401 - as a
                 queries.made(columns)
 
 
-def _by_file(databases: _Files, statement: Statement, temporary: frozenset[str]) -> dict[str, tuple[ColumnUse, ...]]:
-    """What a statement says of columns, by the file that it writes."""
+def _written(databases: _Files, statement: Statement) -> set[tuple[str, str, str]]:
+    """The tables that a statement has written, as a log is told of them; all that they may be, where the name does not say."""
+    found = set()
+    for table in statement.writes:
+        place = _place(databases, table, set())
+        files = [file[0] for file in databases.values() if file is not None] if place is None else [place[0]]
+        found |= {("sqlite table", path, table[-1].lower()) for path in files}
+    return found
+
+
+def _by_file(
+    log: FileLog, databases: _Files, statement: Statement, temporary: frozenset[str]
+) -> dict[str, tuple[ColumnUse, ...]]:
+    """What a statement says of columns, by the file that it writes.
+
+    What it takes from a table that the step itself has written is not said: the file as the step was given it may not hold that.
+    """
     hidden = {name.casefold() for name in temporary}
+    own = _written(databases, statement) if ";" in statement.text else set()
     found: dict[str, dict[ColumnUse, None]] = {}
     for edge in statement.columns:
         target = _place(databases, edge.target, hidden, creates=edge.creates)
         source = _place(databases, edge.source, hidden)
-        if target is None or source is None:
+        if target is None or source is None or ("sqlite table", *source) in (log.told | own if own else log.told):
             continue
         # The file has columns of other tables too: what decides all that is written is said of each column.
         for output in (edge.output,) if edge.output else edge.outputs:
