@@ -16,7 +16,7 @@ from lineage_flows.capture.details import Details, merged
 from lineage_flows.capture.file_content import Content
 from lineage_flows.capture.paths import printable
 from lineage_flows.capture.streams import Assembly, content_of
-from lineage_flows.capture.targets import Facts, Queries, Target
+from lineage_flows.capture.targets import Facts, Queries, Target, column_edges, merged_columns
 from lineage_flows.capture.touches import rfc3339
 
 if TYPE_CHECKING:
@@ -166,17 +166,28 @@ class ObjectLog:
             return found
 
     def described(self, datasets: list[DatasetRef], rename: Callable[[str], str] | None) -> list[DatasetRef]:
-        """Datasets of files, those that are databases with what was asked of them; ``rename`` is a replay's, see ``FileLog``."""
-        known = {
-            (printable(rename(path) if rename else path), how): asked.facts()
-            for (path, how), asked in self._queried.items()
+        """All datasets, with what was asked of those that are databases; ``rename`` is a replay's, see ``FileLog``."""
+
+        def named(path: str) -> str:
+            return printable(rename(path) if rename else path)
+
+        known = {(named(path), how): asked.facts() for (path, how), asked in self._queried.items()}
+        read = {(one.namespace, one.name) for one in datasets if one.direction == "read"}
+        columns = {
+            (one.target.namespace, one.target.name): one.facts.columns
+            for one in self._touches.values()
+            if one.direction == "write" and one.facts.columns
         }
-        return [
-            dataset.model_copy(update={"facts": _facts(facts)})
-            if dataset.facts is None and (facts := known.get((dataset.path, dataset.direction))) is not None
-            else dataset
-            for dataset in datasets
-        ]
+        found = []
+        for one in datasets:
+            more: dict[str, object] = {}
+            if one.facts is None and (facts := known.get((one.path, one.direction))) is not None:
+                more["facts"] = _facts(facts)
+                columns[one.namespace, one.name] = tuple(use._replace(name=named(use.name)) for use in facts.columns)
+            if one.direction == "write" and (uses := columns.get((one.namespace, one.name))):
+                more["column_lineage"] = column_edges(uses, read)
+            found.append(one.model_copy(update=more) if more else one)
+        return found
 
     def pending(self, target: Target, via: str, facts: Facts, note: str | None = None) -> Pending:
         """The run has written what may still be taken back."""
@@ -293,13 +304,15 @@ def _merged(old: Facts, new: Facts) -> Facts:
     rows = None if old.rows is None and new.rows is None else (old.rows or 0) + (new.rows or 0)
     tables = tuple(dict.fromkeys([*old.tables, *new.tables]))[:_MOST_TABLES]
     results = tuple(dict.fromkeys([*old.results, *new.results]))[:_MOST_STATEMENTS]
-    return Facts(new.version, new.etag, new.status, rows, statements, tables, results, old.uncounted or new.uncounted)
+    uncounted, columns = old.uncounted or new.uncounted, merged_columns(old.columns, new.columns)
+    return Facts(new.version, new.etag, new.status, rows, statements, tables, results, uncounted, columns)
 
 
 def _facts(facts: Facts) -> ObjectFacts:
     from lineage_flows.record_base import ObjectFacts  # this module is loaded while Prefect starts
 
-    said = {name: value for name, value in dataclasses.asdict(facts).items() if name != "uncounted"}
+    said = dataclasses.asdict(dataclasses.replace(facts, columns=()))  # those are the dataset's
+    del said["columns"], said["uncounted"]
     return ObjectFacts(**{**said, "rows": None if facts.uncounted else facts.rows})
 
 

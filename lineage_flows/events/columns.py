@@ -18,7 +18,7 @@ MEMORY: Final = "inmemory://"
 
 
 class Found(NamedTuple):
-    """A column as an event calls it; ``uri`` is that of the value in memory, since many task runs give out one dataset name."""
+    """A column as an event calls it; ``uri`` is the artifact's: many task runs give out values of one name."""
 
     namespace: str
     name: str

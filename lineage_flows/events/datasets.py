@@ -77,10 +77,13 @@ class Datasets:
         A value is named by its producer only when exactly one is known to have given out that very content.
         """
         known = {item.name: item for item in inputs}
+        read = {(item.namespace, item.name): item.uri for item in record.datasets if item.direction == "read"}
 
         def find(source: ColumnSource) -> Found | None:
             if source.namespace != MEMORY:
-                return Found(without_credentials(source.namespace), without_credentials(source.name), source.column)
+                uri = read.get((source.namespace, source.name))
+                names = without_credentials(source.namespace), without_credentials(source.name)
+                return Found(*names, source.column, None if uri is None else without_credentials(uri))
             parameter, slash, step = source.name.partition("/")
             if (item := known.get(parameter)) is None:
                 return None

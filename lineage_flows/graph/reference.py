@@ -28,6 +28,7 @@ _FILE = "file://"
 _HEX = re.compile(r"[0-9a-f-]+")
 _RUN_URI = re.compile(r"prefect://[^/]+/(?:flow-run|task-run)/([0-9a-f-]{36})")
 _GROUPS = (8, 12, 16, 20)
+_MOST_AT_ONCE = 20
 
 
 def resolve(keeper: Keeper, reference: str, *, folder: Path | None = None) -> tuple[Entity, ...]:
@@ -55,8 +56,8 @@ def resolve(keeper: Keeper, reference: str, *, folder: Path | None = None) -> tu
         if found:
             raise AmbiguousReferenceError(reference, tuple(sorted(_id(entity) for entity in found)))
     for uri in _file_uris(text, folder):
-        if newest := keeper.list_artifacts(source_uri=uri, limit=1):
-            return (newest[0],)
+        if newest := _newest(keeper, uri):
+            return newest
     if _HEX.fullmatch(text.lower()) and len(text) < SHORTEST_PREFIX:
         raise UnknownReferenceError(reference, fix=f"give at least {SHORTEST_PREFIX} characters of a run id")
     raise UnknownReferenceError(reference)
@@ -114,11 +115,24 @@ def _by_uri(keeper: Keeper, text: str) -> Sequence[Entity]:
     if ":" not in text:
         return []
     for uri in dict.fromkeys((fit_uri(text) if text else text, *_file_uris(text, None, only_uris=True))):
-        if newest := keeper.list_artifacts(source_uri=uri, limit=1):
+        if newest := _newest(keeper, uri):
             return newest
     if run := _RUN_URI.fullmatch(text):
         return keeper.list_actions(run_id=run[1])
     return [context for context in keeper.list_contexts() if context.source_uri == text]
+
+
+def _newest(keeper: Keeper, uri: str) -> tuple[Entity, ...]:
+    """The newest version of a URI. Of one that a step changed in place it has two at one time: what it made is newer."""
+    found = keeper.list_artifacts(source_uri=uri, limit=_MOST_AT_ONCE)
+    alike = [artifact for artifact in found if artifact.created_at == found[0].created_at]
+    if len(alike) > 1:
+        made = {
+            edge.destination_arn
+            for edge in keeper.associations(destinations=[artifact.arn for artifact in alike], types=("Produced",))
+        }
+        alike.sort(key=lambda artifact: artifact.arn not in made)
+    return tuple(alike[:1])
 
 
 def _by_run_id(keeper: Keeper, text: str) -> Sequence[Entity]:

@@ -173,6 +173,15 @@ def test_of_several_versions_of_a_file_the_newest_is_meant():
         assert resolve_one(keeper, reference).fingerprint == fingerprint("prices 2")  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("versions", ["12", "21", "34", "43"])
+def test_of_a_file_that_a_step_changes_in_place_what_it_made_is_meant(versions: str):
+    before, after = versions
+    changed = ONE.steps[0].model_copy(update={"datasets": (prices_file(before), prices_file(after, "write"))})
+    keeper = graph_of(events_of(ONE.model_copy(update={"steps": (changed,)})))
+    for reference in ("/desk/data/prices.parquet", "file:///desk/data/prices.parquet"):
+        assert resolve_one(keeper, reference).fingerprint == fingerprint(f"prices {after}")  # type: ignore[union-attr]
+
+
 def test_a_relative_path_is_taken_from_the_folder_it_is_said_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert resolve(KEEPER, "data/prices.parquet", folder=Path("/desk")) == resolve(KEEPER, "/desk/data/prices.parquet")
     assert resolve(KEEPER, "../desk/out/equity.png", folder=Path("/desk")) == resolve(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -18,11 +18,12 @@ from lineage_flows.capture.adapters.databases import Database, database_of
 from lineage_flows.capture.adapters.rows import Rows
 from lineage_flows.capture.adapters.shape import guarded, the_log
 from lineage_flows.capture.adapters.sqlite import is_watched
-from lineage_flows.capture.adapters.statements import Statement, looked_at
+from lineage_flows.capture.adapters.statements import Statement, Table, looked_at
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.objects import Facts, Pending, Target
 from lineage_flows.capture.paths import printable
 from lineage_flows.capture.seams import SeamMissingError
+from lineage_flows.capture.targets import ColumnUse
 
 __all__ = ["SqlalchemyAdapter"]
 
@@ -145,28 +146,42 @@ def _record(log: FileLog, conn: Any, database: Database, found: Statement, conte
     known = "lineage_flows_schema" not in conn.info
     facts = Facts(statements=(found.text,))
     read = [database.table(table, schema_is_known=known) for table in found.reads]
-    written = [database.table(table, schema_is_known=known) for table in found.writes]
+    written = {table: database.table(table, schema_is_known=known) for table in found.writes}
     note = found.note if found.note else None if known else "its schema is not known: the search path was changed"
     if found.note is not None and not (read or written):
-        (written if found.changes else read).append(database.itself())
+        if found.changes:
+            written[()] = database.itself()
+        else:
+            read.append(database.itself())
     for target in read:
         touch = log.objects.read(target, via, facts)
         touch.note = note or touch.note
     if written:
         count = getattr(context.cursor, "rowcount", -1)
         rows = count if isinstance(count, int) and count >= 0 and found.changes_rows else None
-        changed = Facts(rows=rows, statements=(found.text,), uncounted=rows is None and found.changes_rows)
-        if _commits_itself(conn):
-            for target in written:
+        uncounted = rows is None and found.changes_rows
+        columns = _columns(found, dict(zip(found.reads, read, strict=False)))
+        for table, target in written.items():
+            made = columns.get(table, ())
+            changed = Facts(rows=rows, statements=(found.text,), uncounted=uncounted, columns=made)
+            if _commits_itself(conn):
                 log.objects.write(target, via, changed, note=note)
-        else:
-            _transactions.setdefault(conn, []).extend(
-                log.objects.pending(target, via, changed, note) for target in written
-            )
+            else:
+                _transactions.setdefault(conn, []).append(log.objects.pending(target, via, changed, note))
         if found.word in _DEFINING and database.dialect in _COMMITS_AT_ONCE:
             _settle(conn, committed=True)
     elif read and context.cursor is not None and getattr(context.cursor, "description", None) is not None:
         _watch(log, context, read, via)
+
+
+def _columns(found: Statement, read: Mapping[Table, Target]) -> dict[Table, tuple[ColumnUse, ...]]:
+    """What is certain of the columns that a statement writes, by their table."""
+    made: dict[Table, list[ColumnUse]] = {}
+    for edge in found.columns:
+        source = read[edge.source]
+        use = ColumnUse(edge.output, edge.how, source.namespace, source.name, edge.column)
+        made.setdefault(edge.target, []).append(use)
+    return {table: tuple(uses) for table, uses in made.items()}
 
 
 def _watch(log: FileLog, context: Any, read: Sequence[Target], via: str) -> None:  # noqa: ANN401 - as above

@@ -17,6 +17,7 @@ from typing import Any
 
 from lineage_flows.capture import audit, files, io_adapters, prefect_places
 from lineage_flows.capture.active import is_unobserved
+from lineage_flows.capture.adapters import sqlite_columns
 from lineage_flows.capture.adapters.rows import Rows
 from lineage_flows.capture.adapters.shape import guarded, the_log
 from lineage_flows.capture.adapters.statements import Statement, Table, looked_at
@@ -141,6 +142,7 @@ def _connection_class(cursor: type, base: Any) -> type:  # noqa: ANN401 - a clas
         return functools.wraps(getattr(base, name))(execute)
 
     members: dict[str, Any] = {name: through_cursor(name) for name in ("execute", "executemany", "executescript")}
+    members |= sqlite_columns.members(base)
     members |= {
         "cursor": functools.wraps(base.cursor)(make),
         "_lineage_databases": {},
@@ -165,6 +167,7 @@ def _cursor_class(base: Any) -> type:  # noqa: ANN401 - a class of cursors
             result = original(self, *asked.args)
             with guarded(log, "recording a statement"):
                 _answered(log, self, asked.statement)
+                sqlite_columns.executed(log, self.connection, asked.statement, is_script=name == "executescript")
             return result
 
         return functools.wraps(original)(execute)
@@ -238,6 +241,7 @@ def _asked(log: FileLog, connection: Any, args: tuple[Any, ...]) -> _Asked:  # n
     """What is about to be executed; the files are told of before, since they may change."""
     asked = _Asked(args)
     with guarded(log, "recording a statement"):
+        sqlite_columns.before(connection)
         if not args or not isinstance(args[0], str):
             return asked
         databases: dict[str, tuple[str, bool] | None] = connection._lineage_databases

@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lineage_flows.capture.adapters.sql_columns import Edge
 
 __all__ = ["Statement", "Table", "looked_at"]
 
@@ -63,7 +66,7 @@ class Statement:
     """What is known of a text of statements.
 
     ``note`` says why ``reads`` and ``writes`` may lack something. ``changes`` is whether it may write. ``temporary`` are tables
-    that it makes for the connection only: they are no data from outside.
+    that it makes for the connection only: they are no data from outside. ``columns`` are those of what it writes that are certain.
     """
 
     text: str
@@ -74,6 +77,7 @@ class Statement:
     changes: bool = True
     note: str | None = None
     temporary: tuple[str, ...] = ()
+    columns: tuple[Edge, ...] = ()
 
     def without(self, temporary: frozenset[str]) -> Statement:
         """The same without tables that live in the connection only."""
@@ -83,7 +87,8 @@ class Statement:
             tuple(table for table in tables if len(table) > 1 or table[0] not in temporary)
             for tables in (self.reads, self.writes)
         )
-        return replace(self, reads=reads, writes=writes, is_data=bool(reads or writes or self.note))
+        columns = tuple(edge for edge in self.columns if edge.target in writes and edge.source in reads)
+        return replace(self, reads=reads, writes=writes, is_data=bool(reads or writes or self.note), columns=columns)
 
     @property
     def changes_rows(self) -> bool:
@@ -157,9 +162,11 @@ def _remembered(plain: str, dialect: str | None, word: str) -> Statement:
         why = "sqlglot is not installed" if isinstance(error, ImportError) else type(error).__name__
         return Statement(f"{word} …", word, changes=changes, note=f"its tables are not known: {why}")
     note = None if understood else "its tables are not known: a statement could not be parsed"
+    columns = _columns(parsed, dialect, reads) if understood and writes and reads else ()
     is_data = bool(reads or writes or note)
     changes = bool(writes) or (changes and not understood)
-    return Statement(text, word, reads, writes, is_data, changes, note, temporary).without(frozenset(temporary))
+    found = Statement(text, word, reads, writes, is_data, changes, note, temporary, columns)
+    return found.without(frozenset(temporary))
 
 
 # --------------------------------------------------------------------------------------------------------------- parsing
@@ -212,6 +219,16 @@ def _tables(parsed: Iterable[Any], dialect: str | None) -> tuple[tuple[Table, ..
             elif side == "read" and kind != "VIEW":  # a view reads when it is read
                 reads[name] = None
     return tuple(reads), tuple(writes), understood
+
+
+def _columns(parsed: Iterable[Any], dialect: str | None, reads: Sequence[Table]) -> tuple[Edge, ...]:
+    """What is certain of columns: a statement of which nothing can be said of them is as well understood as before."""
+    try:
+        from lineage_flows.capture.adapters.sql_columns import edges_of  # it needs sqlglot
+
+        return edges_of(parsed, dialect, lambda table: _name(table, dialect), reads)
+    except Exception:  # noqa: BLE001 - a tree, or a version of sqlglot, that nobody has met
+        return ()
 
 
 def _temporary(parsed: Iterable[Any], dialect: str | None) -> tuple[str, ...]:
