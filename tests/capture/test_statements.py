@@ -170,3 +170,29 @@ def test_without_sqlglot_the_first_word_alone_is_known(monkeypatch: pytest.Monke
     statements._often.cache_clear()
     assert (found.reads, found.writes, found.text) == ((), (), "INSERT …")
     assert found.note == "its tables are not known: sqlglot is not installed"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "BEGIN;",
+        "begin immediate transaction ;\n",
+        "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n",
+        "-- a dump\nSTART TRANSACTION READ WRITE; /* of * what */",
+        "PRAGMA table_info('x');;",
+    ],
+)
+def test_what_a_script_says_of_its_transaction_does_not_hide_what_it_does(before: str) -> None:
+    found = looked_at(f"{before} INSERT INTO signals (x) SELECT x FROM prices; COMMIT;", "sqlite")
+    assert (found.reads, found.writes, found.is_data) == ((("prices",),), (("signals",),), True)
+
+
+@pytest.mark.parametrize("text", ["BEGIN", " BEGIN ; ", "PRAGMA journal_mode = WAL;", "BEGIN; -- nothing"])
+def test_a_script_that_does_nothing_is_no_data(text: str) -> None:
+    assert not looked_at(text, "sqlite").is_data
+
+
+@pytest.mark.parametrize("part", ["/**/", "/* a * b */", "-- x\n", ";", "PRAGMA x;", "BEGIN;", "(", "/*"])
+def test_a_text_of_many_comments_takes_no_time(part: str) -> None:
+    """Each comment once had as many ends as there were comments after it."""
+    assert not looked_at(part * 500 + "1", "sqlite").writes

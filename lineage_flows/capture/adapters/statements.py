@@ -40,7 +40,16 @@ _HEAD = 4_000
 _KEPT = 2_000
 """Characters of a statement that is read at all, that is parsed, of a longer one's beginning, and of the text that is kept."""
 
-_FIRST = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\(|;)*([A-Za-z]+)", re.DOTALL)
+_GAP = r"\s|;|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/"
+"""What may stand before a statement. Of a comment there is one end only, or time would double with each."""
+_FIRST = re.compile(rf"(?:{_GAP}|\()*([A-Za-z]+)")
+_OPENING = re.compile(
+    rf"(?i)(?:(?:{_GAP})*(?:(?:BEGIN|START\s+TRANSACTION)"
+    r"(?:\s+(?:TRANSACTION|TRAN|WORK|DEFERRED|IMMEDIATE|EXCLUSIVE|CONCURRENT|READ\s+ONLY|READ\s+WRITE))*"
+    r"|PRAGMA\s+[\w.]+(?:\s*=\s*'?\w+'?|\s*\(\s*'?\w+'?\s*\))?)\s*;)+"
+)
+"""What a script says of the transaction and the session before it comes to data."""
+
 _HARD = re.compile(r"\\|--|/\*|#|\$\w*\$|[A-Za-z&_]'")
 """Where what is a text depends on more than quotes."""
 
@@ -108,6 +117,8 @@ def looked_at(sql: str, dialect: str | None, paramstyle: str = "qmark") -> State
 
 
 def _seen(sql: str, dialect: str | None, paramstyle: str) -> Statement:
+    if (opening := _OPENING.match(sql)) is not None and opening.end() < len(sql.rstrip()):
+        sql = sql[opening.end() :]
     first = _FIRST.match(sql[:_HEAD])
     word = first[1].upper() if first else ""
     if word not in _WORDS:
