@@ -24,8 +24,9 @@ ColumnHow = Literal[
 ]
 """What a column took from another: its values (the first three), or only which rows there are and how they are laid out."""
 
-ColumnBasis = Literal["memory", "content", "statement"]
-"""How that is known: the columns lie in the same memory; they are equal in a value made from the other; a query says so."""
+ColumnBasis = Literal["memory", "content", "statement", "operation"]
+"""How that is known: the columns lie in the same memory; they are equal in a value made from the other; a query says so; the
+library was seen to do it with that column, which was still what had gone in."""
 
 
 class Frozen(BaseModel):

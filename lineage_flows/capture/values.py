@@ -126,7 +126,7 @@ class ValueObserver:
             ref = self._named(name, value, left_out, looks if columns is not None else None)
             found.append(self._input(name, value, ref, links=links, tracked=tracked(name), taker=taker))
             if columns is not None:
-                columns.add(name, value, looks)
+                columns.add(name, value, looks, strip=self._strip)
         return tuple(found)
 
     def _input(

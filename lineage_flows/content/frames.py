@@ -23,7 +23,7 @@ from lineage_flows.content.temporal import UNITS
 from lineage_flows.content.walk import ColumnLook, Memory, Walk
 from lineage_flows.records import Column
 
-__all__ = ["column_memory", "column_steps", "index_steps"]
+__all__ = ["column_look", "column_memory", "column_steps", "column_values", "index_steps"]
 
 _MOST_COLUMNS = 1000
 _PAGE = 1 << 20
@@ -107,15 +107,42 @@ def column_memory(column: pd.Series) -> Memory | None:
     """Where the values of a column lie; None where it is empty, or keeps them in a way of its own."""
     if not len(column):
         return None
-    if isinstance(column.dtype, np.dtype):
-        values: Array = column.to_numpy()
-        return ("numpy", values.dtype.str, values.shape, values.strides, values.__array_interface__["data"][0])
+    values = column_values(column)
+    if values is not None:
+        kind = "numpy" if isinstance(column.dtype, np.dtype) else str(column.dtype)
+        return (kind, values.dtype.str, values.shape, values.strides, values.__array_interface__["data"][0])
     to_arrow = getattr(column.array, "__arrow_array__", None)
     if to_arrow is None or not isinstance(column.dtype, pd.ArrowDtype | pd.StringDtype):
         return None
     from lineage_flows.content.tables import array_memory
 
     return array_memory(to_arrow())
+
+
+def column_values(column: pd.Series) -> Array | None:
+    """The array in which the values of a column lie, of moments with a zone and of categories as numbers; None of other kinds."""
+    values: Array | None = None
+    if isinstance(column.dtype, np.dtype):
+        values = column.to_numpy()
+    elif isinstance(column.dtype, pd.DatetimeTZDtype):
+        values = column.array.asi8
+    elif isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.array.codes
+    return values
+
+
+def column_look(column: pd.Series, strip: str = "") -> ColumnLook:
+    """A column as it is now, without its index and name: equal to what a frame says of it while it is walked.
+
+    Raises:
+        ContentError: it has no token.
+    """
+    bare = pd.Series(column.array, copy=False)
+    walk = Walk(strip)
+    walk.columns = {}
+    walk.token(bare)
+    (look,) = walk.columns[id(bare)]
+    return look
 
 
 def _object_steps(values: Array, walk: Walk) -> Steps:

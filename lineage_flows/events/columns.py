@@ -40,6 +40,7 @@ _BASES: Final[dict[ColumnBasis, str]] = {
     "memory": "unchanged: both columns lie in the same memory",
     "content": "unchanged: equal content, in a value made from the one that went in",
     "statement": "as the query says",
+    "operation": "seen when it was done, with the column that went in, unchanged",
 }
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import pandas as hpd
 
 from lineage_flows.content import describe, fingerprint
+from lineage_flows.content.frames import column_look, column_memory, column_values
 
 COLUMNS = st.sampled_from(["int", "float", "bool", "text", "time", "category", "masked", "object", "timedelta"])
 TEXTS = st.text(max_size=3) | st.none()
@@ -450,3 +451,42 @@ def test_frames_are_not_changed_by_looking():
     before = pickle.dumps(frame)
     describe(frame)
     assert pickle.dumps(frame) == before
+
+
+LOOKED_AT = {
+    "numbers": pd.Series([1.5, 2.5, None]),
+    "whole": pd.Series([3, 1, 2]),
+    "texts": pd.Series(["/files/a", None, "b"]),
+    "zoned": pd.Series(pd.date_range("2026", periods=3, tz="Europe/Paris")),
+    "category": pd.Series(["x", "y", "x"], dtype="category"),
+    "mask": pd.Series([1, None, 2], dtype="Int64"),
+    "arrow": pd.Series([1, None, 2], dtype="int64[pyarrow]"),
+}
+
+
+@pytest.mark.parametrize("strip", ["", "/files"])
+def test_a_column_by_itself_is_what_its_frame_says_of_it(strip):
+    frame = pd.DataFrame(LOOKED_AT).set_axis([5, 1, 3])
+    looks = {}
+    describe(frame, columns=looks, strip=strip)
+    for (name, column), look in zip(frame.items(), looks[id(frame)], strict=True):
+        assert column_look(column, strip) == look, name
+
+
+@pytest.mark.parametrize("kind", LOOKED_AT)
+def test_memory_of_a_column_is_that_of_its_values(kind):
+    column = LOOKED_AT[kind]
+    lies = column_memory(column)
+    assert (lies is None) == (kind == "mask")
+    if lies is not None:
+        assert lies == column_memory(column.rename("other").set_axis([7, 8, 9]))
+        assert lies not in (column_memory(column.iloc[1:]), column_memory(column.iloc[::-1]))
+    if kind not in {"mask", "texts", "arrow"}:
+        assert lies != column_memory(column.copy())
+        assert np.shares_memory(column_values(column), column_values(column.copy(deep=False)))
+    assert column_memory(column.iloc[:0]) is None
+
+
+def test_zones_tell_moments_of_one_memory_apart():
+    zoned = LOOKED_AT["zoned"]
+    assert column_memory(zoned) != column_memory(zoned.dt.tz_convert("UTC"))

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from lineage_flows.capture import seams
+from lineage_flows.capture.adapters.pandas_operations import OPERATIONS, PandasOperations
 from lineage_flows.capture.derivation import PANDAS, UNKNOWN, Mark, table
 from lineage_flows.capture.seams import SeamMissingError
 
@@ -28,6 +29,7 @@ class PandasAdapter:
 
     def __init__(self) -> None:
         self._done: list[tuple[type, str, object, object]] = []
+        self._operations = PandasOperations()
 
     def install(self, module: ModuleType) -> None:
         """Put it in place; it is tried when the first frame is given out.
@@ -53,6 +55,10 @@ class PandasAdapter:
         for owner in (module.DataFrame, module.Series):
             self._wrap(owner, "values", arrays, folder)
         self._wrap_makers(module, folder)
+        try:
+            self._operations.install(module, functools.partial(self._wrap, folder=folder))
+        except SeamMissingError as error:  # what was made from which is told all the same
+            seams.disable(OPERATIONS, str(error), self.module)
         table.kinds = (NDFrame, np.ndarray)
         table.untried = functools.partial(self._tried, module)
 
@@ -62,6 +68,7 @@ class PandasAdapter:
             if vars(owner).get(name) is ours:
                 setattr(owner, name, original)
         self._done.clear()
+        self._operations.uninstall()
         table.kinds, table.untried = (), None
         table.clear()
 
@@ -73,6 +80,8 @@ class PandasAdapter:
         except Exception as error:  # noqa: BLE001 - the run goes on, and says what it lacks
             self.uninstall()
             seams.disable(self.name, str(error), self.module)
+        else:
+            self._operations.try_out(module)
 
     def _wrap_makers(self, pandas: ModuleType, folder: str) -> None:
         """What makes new objects without handing metadata on; in a release that lacks one, its results are not told."""
@@ -93,8 +102,11 @@ class PandasAdapter:
 
     def _wrap(self, owner: type, name: str, make: Callable[[Callable[..., Any]], Any], folder: str) -> None:
         original = vars(owner).get(name)
-        if isinstance(original, property) and original.fget is not None and original.fset is None:
-            ours: object = property(_in(folder, make(original.fget), original.fget), doc=original.__doc__)
+        alias = next((ours for one, _, its, ours in self._done if one is owner and its is original), None)
+        if alias is not None:  # `agg` is `aggregate`, and pickling looks for it under that name
+            ours = alias
+        elif isinstance(original, property) and original.fget is not None and original.fset is None:
+            ours = property(_in(folder, make(original.fget), original.fget), doc=original.__doc__)
         elif callable(original):
             ours = _in(folder, make(original), original)
         else:
