@@ -196,10 +196,11 @@ class Call:
         self.via = via
         self.log = log
         self._patterns: frozenset[str] = frozenset()
+        self._elsewhere: list[str] = []
 
     @contextmanager
     def happening(self) -> Iterator[None]:
-        """The time of the call: what the library opens by itself has been told."""
+        """The time of the call: what the library opens by itself has been told, and what no adapter sees it get is said then."""
         outer = _patterns()
         _thread.patterns = outer | self._patterns
         try:
@@ -207,6 +208,19 @@ class Call:
                 yield
         finally:
             _thread.patterns = outer
+            self._unseen()
+
+    def _unseen(self) -> None:
+        """Say what the call named that is no path and that the adapter of ``urllib`` has not seen it ask for."""
+        for text in self._elsewhere:
+            if self.log is None or ("elsewhere", text) not in self.log.told:
+                continue
+            try:
+                self.log.told.discard(("elsewhere", text))
+                uri = without_credentials(text)
+                self.log.cannot_restore(f"object {printable(uri)}", uri)
+            except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
+                self.log.failed(f"recording {self.via}", error)
 
     def returned(self, result: object) -> None:
         """The call is over: say rows and columns of the one file it was about. Never raises."""
@@ -256,8 +270,9 @@ class Call:
         path = local_path(item, filesystem)
         if path is None:
             if self.log is not None and reads:
-                uri = without_credentials(os.fsdecode(item))
-                self.log.cannot_restore(f"object {printable(uri)}", uri)
+                text = os.fsdecode(item)
+                self._elsewhere.append(text)
+                self.log.told.add(("elsewhere", text))
             return item
         if patterns and is_pattern(path):
             if path in _patterns():
