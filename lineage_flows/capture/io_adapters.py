@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ __all__ = ["ADAPTERS", "Call", "install", "redirect_paths", "redirected", "unins
 Redirect = Callable[[str, bool], str]
 """Gives the path to open in place of the one named; the flag says whether it is opened for writing."""
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _OPEN_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
 _redirect: Redirect | None = None
 _lock = threading.Lock()
@@ -232,7 +234,11 @@ class Call:
                 given = (
                     table_among(self.values, self.named) if direction == "write" or result is None else shape_of(result)
                 )
-                if given is not None:
+                if given is not None and direction == "url":
+                    from lineage_flows.capture.adapters.urls import target_of  # few calls name a URL
+
+                    self.log.objects.describe(target_of(path).uri, given)
+                elif given is not None:
                     self.log.describe(path, direction, given)
         except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
             self.log.failed(f"describing {self.via}", error)
@@ -244,6 +250,8 @@ class Call:
         path = None if name is None else local_path(name)
         if path is not None:
             self.described.append((redirected(path, argument.writes), "write" if argument.writes else "read"))
+        elif isinstance(name, str) and not argument.writes and _URL.match(name):
+            self.described.append((name, "url"))
 
     def see(self, argument: Argument) -> None:
         """Tell the log of the paths in one argument."""
@@ -272,6 +280,7 @@ class Call:
             if self.log is not None and reads:
                 text = os.fsdecode(item)
                 self._elsewhere.append(text)
+                self.described.append((text, "url"))
                 self.log.told.add(("elsewhere", text))
             return item
         if patterns and is_pattern(path):

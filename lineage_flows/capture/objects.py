@@ -152,6 +152,15 @@ class ObjectLog:
                     self._unfinished.pop(0).drop()
             return touch.assembly
 
+    def describe(self, uri: str, details: Details) -> None:
+        """Say more of what the run has just read whole; of what is not recorded, or has no fingerprint, nothing."""
+        with self._lock:
+            for touch in reversed(self._touches.values()):
+                if touch.target.uri == uri and touch.direction == "read":
+                    if (touch.content or (touch.assembly and touch.assembly.content) or _UNKNOWN).fingerprint:
+                        touch.details = merged(touch.details, details)
+                    return
+
     def received(self, touch: Touch, data: bytes | bytearray | memoryview) -> None:
         """All that the run read of an object, at once."""
         if not touch.left_out:

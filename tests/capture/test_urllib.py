@@ -32,7 +32,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.capture import adapters, audit, files, io_adapters, network, seams
+from lineage_flows.capture import adapters, audit, files, io_adapters, network, seams, streams
 from lineage_flows.capture.adapters.urllib_http import UrllibAdapter
 from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.capture.left_out import LeftOut
@@ -296,7 +296,9 @@ def test_pandas(server: str) -> None:
         frames: list[pd.DataFrame] = []
         found = touched(lambda path=path, frames=frames: frames.append(pd.read_csv(server + path)))
         pd.testing.assert_frame_equal(frames[0], expected)
-        assert only(found).fingerprint == fingerprint(PACKED if path == "/packed" else PRICES)
+        one = only(found)
+        assert one.fingerprint == fingerprint(PACKED if path == "/packed" else PRICES)
+        assert (one.rows, [column.name for column in one.columns]) == (200, ["day", "close"])
         assert [item for item in found.unrestorable if "127.0.0.1" in item] == [f"GET {server}{path}"]
     assert only(touched(lambda: pd.read_json(f"{server}/records.json"))).fingerprint == fingerprint(RECORDS)
     with pytest.raises(urllib.error.HTTPError):
@@ -309,7 +311,8 @@ def test_polars_says_of_a_url_that_urllib_gets_no_more_than_that(server: str) ->
     url = f"{server}/prices.csv?token=hunter2"
     found = touched(lambda: frames.append(pl.read_csv(url, encoding="latin-1")))
     assert frames[0].equals(pl.read_csv(io.BytesIO(PRICES)))
-    assert only(found).fingerprint == fingerprint(PRICES)
+    one = only(found)
+    assert (one.fingerprint, one.rows) == (fingerprint(PRICES), 200)
     assert [item for item in found.unrestorable if "127.0.0.1" in item] == [f"GET {server}/prices.csv?token=***"]
 
     def natively() -> None:
@@ -675,6 +678,18 @@ def test_at_level_metadata_and_over_the_cap_nothing_is_kept(server: str) -> None
     one = only(touched(lambda: get(f"{server}/prices.csv"), size_cap=100))
     assert (one.fingerprint, one.blob) == (fingerprint(PRICES), None)
     assert one.note == f"not kept: {len(PRICES)} bytes are over the size cap of 100"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk without space")
+def test_without_space_to_set_it_aside_it_is_hashed_and_not_kept(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> Any:
+        return open("/dev/full", "wb+", buffering=0)
+
+    monkeypatch.setattr(streams.tempfile, "SpooledTemporaryFile", full)
+    for path in ("/prices.csv", "/chunked", "/old"):
+        one = only(touched(lambda path=path: chunks(server + path)))
+        assert (one.fingerprint, one.blob) == (fingerprint(PRICES), None)
+        assert one.note == "not kept: [Errno 28] No space left on device"
 
 
 def test_what_a_rule_leaves_out_is_not_named(server: str) -> None:
