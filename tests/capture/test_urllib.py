@@ -43,6 +43,7 @@ from tests.support.dict_store import DictStore
 
 PRICES = b"day,close\n" + b"1,2.5\n" * 200
 PACKED = gzip.compress(PRICES, mtime=0)
+ALIKE = b"x" * 300
 RECORDS = json.dumps([{"day": 1, "close": 2.5}]).encode()
 STORE = DictStore()
 
@@ -81,6 +82,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if path == "/chunked":
                 self.wfile.write(b"0\r\n\r\n")
             self.close_connection = path != "/chunked"
+        elif path == "/alike":  # the same ETag for other bytes
+            self.send_response(200)
+            self.send_header("ETag", 'W/"alike"')
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(
+                b"%x\r\n%s\r\n0\r\n\r\n" % (len(ALIKE), ALIKE if self.headers["X-Other"] else PRICES[: len(ALIKE)])
+            )
         elif path == "/part":
             start, end = (int(item) for item in self.headers["Range"].removeprefix("bytes=").split("-"))
             said = {"Content-Range": f"bytes {start}-{end}/{len(PRICES)}", "ETag": '"v7"'}
@@ -300,6 +309,8 @@ def test_pandas(server: str) -> None:
         assert one.fingerprint == fingerprint(PACKED if path == "/packed" else PRICES)
         assert (one.rows, [column.name for column in one.columns]) == (200, ["day", "close"])
         assert [item for item in found.unrestorable if "127.0.0.1" in item] == [f"GET {server}{path}"]
+    both = over_http(touched(lambda: [pd.read_csv(f"{server}/chunked"), get(f"{server}/chunked")]))
+    assert [(one.rows, one.fingerprint) for one in both] == [(200, fingerprint(PRICES)), (None, fingerprint(PRICES))]
     assert only(touched(lambda: pd.read_json(f"{server}/records.json"))).fingerprint == fingerprint(RECORDS)
     with pytest.raises(urllib.error.HTTPError):
         pd.read_csv(f"{server}/none")
@@ -670,6 +681,35 @@ def test_parts_are_put_together_and_are_not_the_whole(server: str) -> None:
 def test_the_same_again_is_another_answer_unless_the_server_says_that_it_is_the_same(server: str) -> None:
     assert len(over_http(touched(lambda: [get(f"{server}/chunked") for _ in range(2)]))) == 2
     assert len(over_http(touched(lambda: [get(f"{server}/prices.csv") for _ in range(2)]))) == 1
+
+
+def test_a_beginning_of_one_answer_and_the_rest_of_another_are_no_whole(server: str) -> None:
+    other = urllib.request.Request(f"{server}/alike", headers={"X-Other": "1"})
+
+    def step() -> None:
+        first = urllib.request.urlopen(f"{server}/alike", timeout=10)
+        first.read(10)
+        assert get(other) == ALIKE
+        first.close()
+
+    assert only(touched(step)).fingerprint == fingerprint(ALIKE)
+
+    def at_a_time() -> None:
+        first = urllib.request.urlopen(f"{server}/alike", timeout=10)
+        first.read(10)
+        second = urllib.request.urlopen(other, timeout=10)
+        second.read(20)
+        first.read()
+        second.close()
+
+    assert only(touched(at_a_time)).fingerprint == fingerprint(PRICES[: len(ALIKE)])
+
+    def often() -> None:
+        for _ in range(40):
+            with urllib.request.urlopen(f"{server}/alike", timeout=10) as answer:
+                answer.read(10)
+
+    assert only(touched(often)).note == "not fingerprinted: 10 bytes were read"
 
 
 def test_at_level_metadata_and_over_the_cap_nothing_is_kept(server: str) -> None:

@@ -137,7 +137,7 @@ class _Sent(Asked):
             if why:
                 touch.note = "; ".join(note for note in (touch.note, why) if note)
             if start is not None:
-                _watch(body, touch, start, self.log)
+                _watch(body, touch, start, size, self.log)
 
 
 def _extent(body: Any, response: type, headers: Any) -> tuple[int | None, int | None, str]:  # noqa: ANN401 - as above
@@ -151,7 +151,11 @@ def _extent(body: Any, response: type, headers: Any) -> tuple[int | None, int | 
     if body.status != _PARTIAL:
         return 0, body.length, ""
     part = _RANGE.fullmatch(headers.get("content-range", ""))
-    return (int(part[1]), int(part[2]), "") if part else (None, None, "not fingerprinted: only parts were asked for")
+    if part is None or headers.get("etag", "").startswith(
+        "W/"
+    ):  # parts that are alike, and not the same, make no whole
+        return None, None, "not fingerprinted: only parts were asked for"
+    return int(part[1]), int(part[2]), ""
 
 
 def _is_plain(body: object, response: type) -> bool:
@@ -162,8 +166,9 @@ def _is_plain(body: object, response: type) -> bool:
 # -------------------------------------------------------------------------------------------------------------- reading
 
 
-def _watch(body: Any, touch: Touch, start: int, log: FileLog) -> None:  # noqa: ANN401 - an answer of http.client's
-    assembly = log.objects.stream(touch)
+def _watch(body: Any, touch: Touch, start: int, size: int | None, log: FileLog) -> None:  # noqa: ANN401 - http.client's answer
+    objects = log.objects
+    assembly = objects.stream(touch) if body.status == _PARTIAL else objects.answer(touch, size)
     if assembly is not None:
         body.__dict__[_MARK] = _Body(Tee(assembly, start, log), log)
 
