@@ -199,6 +199,7 @@ class Call:
         self.log = log
         self._patterns: frozenset[str] = frozenset()
         self._elsewhere: list[str] = []
+        self._since = 0
 
     @contextmanager
     def happening(self) -> Iterator[None]:
@@ -237,7 +238,7 @@ class Call:
                 if given is not None and direction == "url":
                     from lineage_flows.capture.adapters.urls import target_of  # few calls name a URL
 
-                    self.log.objects.describe(target_of(path).uri, given)
+                    self.log.objects.describe(target_of(path).uri, given, since=self._since)
                 elif given is not None:
                     self.log.describe(path, direction, given)
         except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
@@ -251,7 +252,13 @@ class Call:
         if path is not None:
             self.described.append((redirected(path, argument.writes), "write" if argument.writes else "read"))
         elif isinstance(name, str) and not argument.writes and _URL.match(name):
-            self.described.append((name, "url"))
+            self._describe_url(name)
+
+    def _describe_url(self, url: str) -> None:
+        """Remember which URL the call is about; rows and columns are those of what is read of it from now on."""
+        if self.log is not None:
+            self._since = self.log.objects.touched
+            self.described.append((url, "url"))
 
     def see(self, argument: Argument) -> None:
         """Tell the log of the paths in one argument."""
@@ -280,7 +287,7 @@ class Call:
             if self.log is not None and reads:
                 text = os.fsdecode(item)
                 self._elsewhere.append(text)
-                self.described.append((text, "url"))
+                self._describe_url(text)
                 self.log.told.add(("elsewhere", text))
             return item
         if patterns and is_pattern(path):

@@ -57,6 +57,7 @@ class Touch:
     left_out: bool = False
     details: Details | None = None
     earlier: list[Assembly] = field(default_factory=list)
+    latest: int = 0
 
     @property
     def whole(self) -> Content | None:
@@ -108,6 +109,8 @@ class ObjectLog:
         self._pending: dict[Pending, None] = {}
         self._results: dict[Rows, Callable[[Facts], None]] = {}
         self._closed = False
+        self.touched = 0
+        """How many accesses there were."""
         self.parts: dict[str, dict[int, int]] = {}
         """Sizes of the parts of uploads that are not complete, by the upload's id and the part's number."""
 
@@ -170,11 +173,11 @@ class ObjectLog:
                 touch.assembly = None
         return self._stream(touch, total)
 
-    def describe(self, uri: str, details: Details) -> None:
-        """Say more of what the run has just read whole; of what is not recorded, or has no fingerprint, nothing."""
+    def describe(self, uri: str, details: Details, *, since: int) -> None:
+        """Say more of what the run has read whole since ``touched`` was so; of what has no fingerprint, nothing."""
         with self._lock:
             for touch in reversed(self._touches.values()):
-                if touch.target.uri == uri and touch.direction == "read":
+                if touch.target.uri == uri and touch.direction == "read" and touch.latest > since:
                     if (touch.whole or _UNKNOWN).fingerprint:
                         touch.details = merged(touch.details, details)
                     return
@@ -285,6 +288,8 @@ class ObjectLog:
                 touch.left_out = True
             if via not in touch.via:
                 touch.via.append(via)
+            self.touched += 1
+            touch.latest = self.touched
             return touch
 
 

@@ -291,6 +291,14 @@ def test_what_is_packed_is_hashed_as_it_was_sent(server: str) -> None:
         assert one.note == "its bytes are those that were sent, in encoding gzip"
 
 
+class Offline(io.BytesIO):
+    """An answer that no adapter sees."""
+
+    def __init__(self) -> None:
+        super().__init__(PRICES[:100])
+        self.headers: dict[str, str] = {}
+
+
 @pytest.fixture
 def watching_tables() -> Iterator[None]:
     io_adapters.install()
@@ -299,7 +307,7 @@ def watching_tables() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("watching_tables")
-def test_pandas(server: str) -> None:
+def test_pandas(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = pd.read_csv(io.BytesIO(PRICES))
     for path in ("/prices.csv", "/packed", "/moved"):
         frames: list[pd.DataFrame] = []
@@ -311,6 +319,10 @@ def test_pandas(server: str) -> None:
         assert [item for item in found.unrestorable if "127.0.0.1" in item] == [f"GET {server}{path}"]
     both = over_http(touched(lambda: [pd.read_csv(f"{server}/chunked"), get(f"{server}/chunked")]))
     assert [(one.rows, one.fingerprint) for one in both] == [(200, fingerprint(PRICES)), (None, fingerprint(PRICES))]
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("pandas.io.common.urlopen", lambda _: Offline())
+        one = only(touched(lambda: [get(f"{server}/prices.csv"), pd.read_csv(f"{server}/prices.csv")]))
+        assert (one.rows, one.fingerprint) == (None, fingerprint(PRICES)), "these are the rows of something else"
     assert only(touched(lambda: pd.read_json(f"{server}/records.json"))).fingerprint == fingerprint(RECORDS)
     with pytest.raises(urllib.error.HTTPError):
         pd.read_csv(f"{server}/none")
