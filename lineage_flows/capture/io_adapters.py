@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ __all__ = ["ADAPTERS", "Call", "install", "redirect_paths", "redirected", "unins
 Redirect = Callable[[str, bool], str]
 """Gives the path to open in place of the one named; the flag says whether it is opened for writing."""
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _OPEN_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
 _redirect: Redirect | None = None
 _lock = threading.Lock()
@@ -196,10 +198,12 @@ class Call:
         self.via = via
         self.log = log
         self._patterns: frozenset[str] = frozenset()
+        self._elsewhere: list[str] = []
+        self._since = 0
 
     @contextmanager
     def happening(self) -> Iterator[None]:
-        """The time of the call: what the library opens by itself has been told."""
+        """The time of the call: what the library opens by itself has been told, and what no adapter sees it get is said then."""
         outer = _patterns()
         _thread.patterns = outer | self._patterns
         try:
@@ -207,6 +211,19 @@ class Call:
                 yield
         finally:
             _thread.patterns = outer
+            self._unseen()
+
+    def _unseen(self) -> None:
+        """Say what the call named that is no path and that the adapter of ``urllib`` has not seen it ask for."""
+        for text in self._elsewhere:
+            if self.log is None or ("elsewhere", text) not in self.log.told:
+                continue
+            try:
+                self.log.told.discard(("elsewhere", text))
+                uri = without_credentials(text)
+                self.log.cannot_restore(f"object {printable(uri)}", uri)
+            except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
+                self.log.failed(f"recording {self.via}", error)
 
     def returned(self, result: object) -> None:
         """The call is over: say rows and columns of the one file it was about. Never raises."""
@@ -218,7 +235,11 @@ class Call:
                 given = (
                     table_among(self.values, self.named) if direction == "write" or result is None else shape_of(result)
                 )
-                if given is not None:
+                if given is not None and direction == "url":
+                    from lineage_flows.capture.adapters.urls import target_of  # few calls name a URL
+
+                    self.log.objects.describe(target_of(path).uri, given, since=self._since)
+                elif given is not None:
                     self.log.describe(path, direction, given)
         except Exception as error:  # noqa: BLE001 - the call is over, and was what it is
             self.log.failed(f"describing {self.via}", error)
@@ -230,6 +251,14 @@ class Call:
         path = None if name is None else local_path(name)
         if path is not None:
             self.described.append((redirected(path, argument.writes), "write" if argument.writes else "read"))
+        elif isinstance(name, str) and not argument.writes and _URL.match(name):
+            self._describe_url(name)
+
+    def _describe_url(self, url: str) -> None:
+        """Remember which URL the call is about; rows and columns are those of what is read of it from now on."""
+        if self.log is not None:
+            self._since = self.log.objects.touched
+            self.described.append((url, "url"))
 
     def see(self, argument: Argument) -> None:
         """Tell the log of the paths in one argument."""
@@ -256,8 +285,10 @@ class Call:
         path = local_path(item, filesystem)
         if path is None:
             if self.log is not None and reads:
-                uri = without_credentials(os.fsdecode(item))
-                self.log.cannot_restore(f"object {printable(uri)}", uri)
+                text = os.fsdecode(item)
+                self._elsewhere.append(text)
+                self._describe_url(text)
+                self.log.told.add(("elsewhere", text))
             return item
         if patterns and is_pattern(path):
             if path in _patterns():

@@ -34,6 +34,8 @@ _MOST_OBJECTS = 20_000
 _MOST_UNFINISHED = 64
 """Streams that are set aside at the same time; of the older ones only what is read in a row is hashed."""
 _MOST_STATEMENTS = 20
+_MOST_EARLIER = 8
+"""Answers with one ETag that are read at a time; of the older ones nothing is known any more."""
 _UNKNOWN = Content(None, None)
 _MOST_TABLES = 200
 
@@ -54,6 +56,14 @@ class Touch:
     note: str | None = None
     left_out: bool = False
     details: Details | None = None
+    earlier: list[Assembly] = field(default_factory=list)
+    latest: int = 0
+
+    @property
+    def whole(self) -> Content | None:
+        """What it holds, once that is known."""
+        read = [] if self.assembly is None else [self.assembly, *self.earlier]
+        return self.content or next((one.content for one in read if one.content is not None), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +109,8 @@ class ObjectLog:
         self._pending: dict[Pending, None] = {}
         self._results: dict[Rows, Callable[[Facts], None]] = {}
         self._closed = False
+        self.touched = 0
+        """How many accesses there were."""
         self.parts: dict[str, dict[int, int]] = {}
         """Sizes of the parts of uploads that are not complete, by the upload's id and the part's number."""
 
@@ -136,21 +148,39 @@ class ObjectLog:
 
     def stream(self, touch: Touch) -> Assembly | None:
         """Where the bytes go that the run reads of an object; None when they are known, or the run is over."""
+        return self._stream(touch, touch.size)
+
+    def _stream(self, touch: Touch, total: int | None) -> Assembly | None:
         with self._lock:
-            if (
-                self._closed
-                or touch.left_out
-                or touch.content is not None
-                or (touch.assembly and touch.assembly.content)
-            ):
+            if self._closed or touch.left_out or touch.whole is not None:
                 return None
             if touch.assembly is None:
-                touch.assembly = Assembly(touch.size, self._store, size_cap=self._size_cap)
+                touch.assembly = Assembly(total, self._store, size_cap=self._size_cap)
                 self._unfinished = [one for one in self._unfinished if one.content is None]
                 self._unfinished.append(touch.assembly)
                 if len(self._unfinished) > _MOST_UNFINISHED:
                     self._unfinished.pop(0).drop()
             return touch.assembly
+
+    def answer(self, touch: Touch, total: int | None) -> Assembly | None:
+        """Where the bytes of a whole answer go, ``total`` of them if that is known; None as of ``stream``.
+
+        What was read of an earlier answer is not made up from this one: servers call alike what is not the same byte by byte.
+        """
+        with self._lock:
+            if touch.assembly is not None and touch.assembly.content is None:
+                touch.earlier = [*touch.earlier[1 - _MOST_EARLIER :], touch.assembly]
+                touch.assembly = None
+        return self._stream(touch, total)
+
+    def describe(self, uri: str, details: Details, *, since: int) -> None:
+        """Say more of what the run has read whole since ``touched`` was so; of what has no fingerprint, nothing."""
+        with self._lock:
+            for touch in reversed(self._touches.values()):
+                if touch.target.uri == uri and touch.direction == "read" and touch.latest > since:
+                    if (touch.whole or _UNKNOWN).fingerprint:
+                        touch.details = merged(touch.details, details)
+                    return
 
     def received(self, touch: Touch, data: bytes | bytearray | memoryview) -> None:
         """All that the run read of an object, at once."""
@@ -244,8 +274,9 @@ class ObjectLog:
             and (touch.direction == "write" or own.get(_version(touch), touch.order) >= touch.order)
         ]
         for touch in touches:
-            if touch.assembly is not None:
-                touch.assembly.drop()
+            for one in [touch.assembly, *touch.earlier]:
+                if one is not None:
+                    one.drop()
         return found
 
     def _touch(
@@ -268,14 +299,14 @@ class ObjectLog:
                 touch.left_out = True
             if via not in touch.via:
                 touch.via.append(via)
+            self.touched += 1
+            touch.latest = self.touched
             return touch
 
 
 def _one_of_each(touches: list[Touch]) -> list[Touch]:
     """What was touched, without what was declared with no version where the same was seen: that then has what was said of it."""
-    bare = [
-        one for one in touches if one.details and not one.facts.version and not (one.content or _UNKNOWN).fingerprint
-    ]
+    bare = [one for one in touches if one.details and not one.facts.version and not (one.whole or _UNKNOWN).fingerprint]
     for declared in bare:
         seen = [one for one in touches if one not in bare and _side(one) == _side(declared)]
         for one in seen:
@@ -320,7 +351,7 @@ def _dataset(touch: Touch) -> DatasetRef:
     from lineage_flows.records import DatasetRef  # as above
 
     assembly, facts = touch.assembly, touch.facts
-    content = touch.content or (assembly.content if assembly else None) or Content(None, touch.size)
+    content = touch.whole or Content(None, touch.size)
     notes = [note for note in (touch.note, content.problem) if note]
     if touch.direction == "read" and content.fingerprint is None and assembly is not None:
         of = "" if touch.size is None else f" of {touch.size}"

@@ -5,6 +5,7 @@ Knows bytes and offsets; must not know where they come from. Nothing is read ahe
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ class Assembly:
         self._position = 0
         self._ranges: list[tuple[int, int]] = []
         self._aside: IO[bytes] | None = None
+        self._why = "too much was read at once"
         if total is None or total <= size_cap:
             self._aside = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - lives until all is there
         self.content: Content | None = None
@@ -71,8 +73,7 @@ class Assembly:
                 if end > self._cap:
                     self._drop()
                 else:
-                    self._aside.seek(offset)
-                    self._aside.write(data)
+                    self._set_aside(offset, data)
             if self._total is not None and self._ranges == [(0, self._total)]:
                 self._complete(self._total)
 
@@ -88,9 +89,19 @@ class Assembly:
         with self._lock:
             self._drop()
 
+    def _set_aside(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        try:
+            if self._aside is not None:
+                self._aside.seek(offset)
+                self._aside.write(data)
+        except OSError as error:  # no space: what is read in a row is hashed all the same
+            self._why = str(error)
+            self._drop()
+
     def _drop(self) -> None:
         if self._aside is not None:
-            self._aside.close()
+            with contextlib.suppress(OSError):  # of what is still to be written
+                self._aside.close()
             self._aside = None
 
     def _complete(self, size: int) -> None:
@@ -107,7 +118,7 @@ class Assembly:
             return
         self.content = Content(fingerprint, size)
         if self._store is not None:
-            self.content = _kept(fingerprint, size, self._store, self._aside, self._cap)
+            self.content = _kept(fingerprint, size, self._store, self._aside, self._cap, self._why)
         self._drop()
 
 
@@ -118,11 +129,13 @@ def content_of(data: bytes | bytearray | memoryview, store: Store | None, *, siz
     return assembly.content or Content(None, len(data))
 
 
-def _kept(fingerprint: str, size: int, store: Store, aside: IO[bytes] | None, size_cap: int) -> Content:
+def _kept(  # noqa: PLR0917 - each is said once, by one caller
+    fingerprint: str, size: int, store: Store, aside: IO[bytes] | None, size_cap: int, lost: str
+) -> Content:
     from lineage_flows.records import BlobRef  # this module is loaded while Prefect starts
 
     if aside is None:
-        why = f"{size} bytes are over the size cap of {size_cap}" if size > size_cap else "too much was read at once"
+        why = f"{size} bytes are over the size cap of {size_cap}" if size > size_cap else lost
         return Content(fingerprint, size, problem=f"not kept: {why}")
     try:
         digest, stored = store.put(_chunks(aside))

@@ -10,7 +10,7 @@ import pytest
 
 from lineage_flows import redaction
 from lineage_flows.capture import files, selection
-from lineage_flows.capture.adapters.http import _Asked
+from lineage_flows.capture.adapters.http import Asked
 from lineage_flows.capture.adapters.s3 import _Call
 from lineage_flows.capture.adapters.secret_values import SecretAdapter
 from lineage_flows.capture.declared import declare
@@ -141,7 +141,7 @@ def test_what_is_left_out_is_not_named_where_it_is_said_what_a_replay_cannot_ser
     _Call(log, "botocore", "GetObject", calls).failed(OSError("no"))
     _Call(log, "botocore", "GetObject", {**calls, "Bucket": "open"}).failed(OSError("no"))
     for url in ("https://vendor.example/private/people", "https://vendor.example/open"):
-        with contextlib.suppress(OSError), _Asked(log, "requests", "GET", url):
+        with contextlib.suppress(OSError), Asked(log, "requests", "GET", url):
             raise OSError("no")
     declare(log, "read", "lake://pii/people", dict.fromkeys(_ARGUMENTS) | {"data": ...})
     log.cannot_restore("query not repeatable: reads postgres://db:5432/people", "postgres://db:5432/people")

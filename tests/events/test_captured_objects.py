@@ -155,6 +155,7 @@ def test_objects_in_s3(
         ("clean.csv", False),
         ("uploaded.csv", True),
     }
+    assert {item.name: item.rows for item in total.datasets} == {"clean.csv": 2, "uploaded.csv": None}
 
     assert check(payloads(ran)) == []
     events = ends(ran)

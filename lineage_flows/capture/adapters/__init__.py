@@ -56,6 +56,7 @@ ADAPTERS: tuple[Watched, ...] = (
     Watched("s3transfer.tasks", "s3:TransferAdapter"),
     Watched("requests.sessions", "http:RequestsAdapter"),
     Watched("httpx", "http:HttpxAdapter"),
+    Watched("urllib.request", "urllib_http:UrllibAdapter"),
     Watched("pandas", "pandas_objects:PandasAdapter"),
     Watched("duckdb", "duckdb_files:DuckdbAdapter"),
     Watched("sqlite3", "sqlite:SqliteAdapter"),

@@ -1,14 +1,14 @@
 """Sees what requests and httpx get over HTTP.
 
 Knows how both send a request and give out the answer. Every GET is a dataset that was read; what else is sent is only noted. What
-Prefect asks of its own API is nobody's data.
+Prefect asks of its own API is nobody's data. ``Asked`` is one request, whichever library sends it.
 """
 
 from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
@@ -23,10 +23,12 @@ from lineage_flows.capture.objects import Facts, Touch
 from lineage_flows.capture.paths import printable
 from lineage_flows.capture.streams import Assembly
 
-__all__ = ["HttpxAdapter", "RequestsAdapter"]
+__all__ = ["Asked", "HttpxAdapter", "RequestsAdapter", "log_for"]
 
 _sending: ContextVar[bool] = ContextVar("lineage_flows_sending", default=False)
 """Set while a request is sent: redirects that are followed meanwhile are part of it."""
+
+_PORTS = {"https": 443, "ftp": 21}
 
 
 class RequestsAdapter:
@@ -113,21 +115,33 @@ def _httpx_async(original: Callable[..., Any]) -> Callable[..., Any]:
 # ----------------------------------------------------------------------------------------------------------- one request
 
 
-def _asked(library: str, request: Any) -> _Asked | None:  # noqa: ANN401 - either library's
+def _asked(library: str, request: Any) -> Asked | None:  # noqa: ANN401 - either library's
     """The request as it will be recorded; None when nobody's, Prefect's own, or part of another."""
+    url, method = str(request.url), str(request.method).upper()
+    log = log_for(url)
+    return None if log is None else Asked(log, library, method, url)
+
+
+def log_for(url: str) -> FileLog | None:
+    """Where a request for this URL is recorded; None when it is nobody's, Prefect's own, or part of another."""
     if _sending.get():
         return None
-    url, method = str(request.url), str(request.method).upper()
     try:
         parts = urlsplit(url)
-        log = the_log(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        return the_log(parts.hostname, parts.port or _PORTS.get(parts.scheme.lower(), 80))
     except ValueError:
         return None  # the library will say that it is no URL
-    return None if log is None else _Asked(log, library, method, url)
 
 
-class _Asked:
-    """A request of a run's, while it is entered being sent."""
+class Asked:
+    """A request of a run's, while it is entered being sent.
+
+    Args:
+        log: the run's.
+        library: the name of the library that sends it.
+        method: in capitals.
+        url: as the flow wrote it.
+    """
 
     def __init__(self, log: FileLog, library: str, method: str, url: str) -> None:
         self.log = log
@@ -146,9 +160,13 @@ class _Asked:
         self._connections.__exit__(None, None, None)
         _sending.reset(self._token)
         if isinstance(error, Exception):
-            with guarded(self.log, f"recording {self.via}"):
-                what = f"{self.method} {printable(self.target.uri)}: {type(error).__name__}"
-                self.log.cannot_restore(what, self.target.uri)
+            self.raised(error)
+
+    def raised(self, error: Exception) -> None:
+        """There is no answer."""
+        with guarded(self.log, f"recording {self.via}"):
+            what = f"{self.method} {printable(self.target.uri)}: {type(error).__name__}"
+            self.log.cannot_restore(what, self.target.uri)
 
     def answered(self, answer: Any, content: Callable[[Any, FileLog, Touch], None]) -> None:  # noqa: ANN401 - as above
         """There is an answer: of a GET it is what was read."""
@@ -159,12 +177,17 @@ class _Asked:
             encoded = headers.get("content-encoding", "identity").lower() != "identity"
             length = headers.get("content-length", "")
             size = int(length) if length.isdigit() and not encoded else None
-            facts = Facts(etag=headers.get("etag", "").strip('"') or None, status=int(answer.status_code))
-            touch = self.log.objects.read(self.target, self.via, facts, size=size)
-            final = target_of(str(answer.url)).uri
-            if final != self.target.uri:
-                touch.note = f"redirected to {printable(final)}"
+            touch = self.read(int(answer.status_code), headers, str(answer.url), size)
             content(answer, self.log, touch)
+
+    def read(self, status: int | None, headers: Mapping[str, str], url: str, size: int | None) -> Touch:
+        """What was read is this answer; ``url`` is where it was found, ``size`` how many bytes it has, if known."""
+        facts = Facts(etag=headers.get("etag", "").strip('"') or None, status=status)
+        touch = self.log.objects.read(self.target, self.via, facts, size=size)
+        final = target_of(url).uri
+        if final != self.target.uri:
+            touch.note = f"redirected to {printable(final)}"
+        return touch
 
 
 def _requests_content(answer: Any, log: FileLog, touch: Touch) -> None:  # noqa: ANN401 - a response of requests
