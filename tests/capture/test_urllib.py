@@ -336,7 +336,7 @@ def test_polars_says_of_a_url_that_urllib_gets_no_more_than_that(server: str) ->
     assert frames[0].equals(pl.read_csv(io.BytesIO(PRICES)))
     one = only(found)
     assert (one.fingerprint, one.rows) == (fingerprint(PRICES), 200)
-    assert [item for item in found.unrestorable if "127.0.0.1" in item] == [f"GET {server}/prices.csv?token=***"]
+    assert [item for item in found.unrestorable if "127.0.0.1" in item] == [f"GET {server}/prices.csv"]
 
     def natively() -> None:
         get(url)  # what was asked before is not what polars asks now
@@ -589,7 +589,7 @@ def test_redirects_are_one_request(server: str) -> None:
     found = touched(lambda: get(f"{server}/moved"))
     one = only(found)
     assert (one.name, one.fingerprint) == ("/moved", fingerprint(PRICES))
-    assert one.note == f"redirected to {server}/prices.csv?token=***"
+    assert one.note == f"redirected to {server}/prices.csv"
 
 
 def test_a_failing_status_is_raised_and_is_read_all_the_same(server: str) -> None:
@@ -664,7 +664,7 @@ def test_other_methods_are_only_noted(server: str) -> None:
     found = touched(step)
     assert (found.datasets, found.errors) == ((), ())
     assert [item for item in found.unrestorable if "127.0.0.1" in item] == [
-        f"POST {server}/orders?token=***",
+        f"POST {server}/orders",
         f"POST {server}/made",
         f"PUT {server}/put",
         f"HEAD {server}/head",

@@ -24,8 +24,8 @@ _BOT = re.compile(r"bot\d+:.+")
 def target_of(url: str) -> Target:
     """The target of a request: scheme, host and port are the namespace, path and query the name.
 
-    OpenLineage has no naming for HTTP. User, password and fragment are left out, the parameters of a signature too; values that are
-    secrets by their name or by their look are masked, in the path as well.
+    OpenLineage has no naming for HTTP. User, password and fragment are left out, the parameters of a signature and those whose name
+    is a secret's too: asked for with another key it is the same data. What is a secret by its look is masked, in the path as well.
     """
     parts = urlsplit(url)
     path = "/".join(_segment(item) for item in (parts.path or "/").split("/"))
@@ -52,15 +52,15 @@ def _segment(text: str) -> str:
 
 
 def shown_query(query: str) -> str:
-    """The parameters of a URL: without those of a signature, and with secrets masked."""
+    """The parameters of a URL: without those of a signature and those that are secrets by name; what looks like one is masked."""
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     signed = any(_SIGNED.fullmatch(unquote(name)) for name, _, _ in pairs)
     kept = []
     for name, equals, value in pairs:
         plain = unquote(name)
-        if signed and _SIGNING.fullmatch(plain):
+        if (signed and _SIGNING.fullmatch(plain)) or (equals and is_secret_query(plain)):
             continue
-        if equals and (is_secret_query(plain) or looks_dense(unquote(value))):
+        if equals and looks_dense(unquote(value)):
             kept.append(f"{name}={MASK}")
         elif not equals and looks_dense(plain):
             kept.append(MASK)
