@@ -195,7 +195,7 @@ def _requests_content(answer: Any, log: FileLog, touch: Touch) -> None:  # noqa:
     if isinstance(content, bytes):
         log.objects.received(touch, content)
         return
-    assembly = log.objects.stream(touch)
+    assembly = log.objects.answer(touch, touch.size)
     if assembly is not None and hasattr(answer.raw, "read"):
         answer.raw = RawStream(answer.raw, Tee(assembly, 0, log))
 
@@ -208,7 +208,7 @@ def _httpx_content(answer: Any, log: FileLog, touch: Touch) -> None:  # noqa: AN
     if encoding not in ("identity", "gzip", "deflate"):
         touch.note = f"not fingerprinted: streamed in encoding {encoding}"
         return
-    assembly = log.objects.stream(touch)
+    assembly = log.objects.answer(touch, touch.size)
     if assembly is not None:
         tee = Tee(assembly, 0, log) if encoding == "identity" else _Inflating(assembly, log)
         answer.stream = _Stream(answer.stream, tee)
