@@ -45,7 +45,7 @@ def test_a_command_is_told(command: object, told: str) -> None:
         (["curl", f"-ume:{SECRET}", "h"], "curl -u*** h"),
         (["curl", "-H", f"Authorization: Bearer {SECRET}", "h"], "curl -H Authorization:*** h"),
         (["curl", "-H", f"X-Api-Key: {SECRET}", "h"], "curl -H X-Api-Key:*** h"),
-        (["curl", f"https://me:{SECRET}@h.example/x?token={SECRET}"], "curl https://h.example/x?token=***"),
+        (["curl", f"https://me:{SECRET}@h.example/x?token={SECRET}"], "curl https://h.example/x"),
         (["psql", f"postgres://me:{SECRET}@db/x"], "psql postgres://db/x"),
         (["scp", f"me:{SECRET}@host:/x", "."], "scp me:***@host:/x ."),
         (["mysql", f"-p{SECRET}", "-h", "db"], "mysql -p*** -h db"),
