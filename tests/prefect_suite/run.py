@@ -61,7 +61,6 @@ MODULES = (
     "tests/runtime",
     "tests/concurrency",
     "tests/test_plugins.py",
-    "tests/plugins",
     "tests/runner",
 )
 _AGAIN = 3
