@@ -228,6 +228,10 @@ def _assigned(found: re.Match[str]) -> str:
 # ------------------------------------------------------------------------------------------------------------- as known
 
 
+_OF_RECORDS = (b'secrets":0',)
+"""Parts of every run record that look like more: how many secrets a value was found to hold."""
+
+
 class _State:
     """The secrets that this process has met, and the user's patterns."""
 
@@ -238,7 +242,7 @@ class _State:
         self.generation = 0
         self.needles: tuple[bytes, ...] = ()
         self.apart: tuple[bytes, ...] = ()
-        self.harmless: set[bytes] = set()
+        self.harmless: set[bytes] = {*_OF_RECORDS}
         self.pattern: re.Pattern[str] | None = None
         self.own: tuple[re.Pattern[str], ...] = ()
 
@@ -310,11 +314,16 @@ def _pattern() -> re.Pattern[str] | None:
             _state.pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
             escaped = {json.dumps(form)[1:-1].encode() for form in forms}
             needles = sorted({form.encode("utf-8", "replace") for form in forms} | escaped)
-            _state.apart = tuple(needle for needle in needles if _BETWEEN in needle)
-            _state.needles = tuple(needle for needle in needles if _BETWEEN not in needle)
-            _state.harmless = set()
+            _state.apart = tuple(needle for needle in needles if _may_be_cut(needle))
+            _state.needles = tuple(needle for needle in needles if not _may_be_cut(needle))
+            _state.harmless = {*_OF_RECORDS}
             _state.stale = False
     return _state.pattern
+
+
+def _may_be_cut(needle: bytes) -> bool:
+    """Whether a document may be cut in the middle of a secret, or at its end."""
+    return _BETWEEN in needle or needle.endswith(_BETWEEN[:1]) or needle.startswith(_BETWEEN[1:])
 
 
 def _written(text: str) -> tuple[str, ...]:
@@ -353,10 +362,7 @@ def holds_secret(text: str) -> bool:
 
 
 def may_hold_secret(data: bytes) -> bool:
-    """Whether a JSON document may hold a secret. Asked of every event and record, so it looks for a few fixed texts only.
-
-    And only in what it has not looked through before: four fifths of a document are the same from one to the next.
-    """
+    """Whether a JSON document may hold a secret: a few fixed texts are looked for, and only in what was not looked through before."""
     _pattern()
     state = _state
     harmless = state.harmless
@@ -373,7 +379,7 @@ def may_hold_secret(data: bytes) -> bool:
     ):
         return True
     if len(harmless) > _MOST_HARMLESS:
-        harmless.clear()
+        state.harmless = harmless = {*_OF_RECORDS}
     harmless.update(part for part in fresh if len(part) <= _LONGEST_HARMLESS)
     return False
 

@@ -6,7 +6,7 @@ import json
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lineage_flows import redaction
@@ -416,6 +416,9 @@ def test_a_document_is_looked_through_wherever_a_text_of_it_changes(pieces):
 
 @given(secret=_ANY.filter(lambda text: len(text.strip()) >= 6), around=st.lists(PIECES, max_size=4))
 @settings(max_examples=400, deadline=None)
+@example(secret="ends with a comma,", around=[])
+@example(secret='"begins with a quotation mark', around=[","])
+@example(secret='holds both,"in the middle', around=["x"])
 def test_a_document_is_looked_through_for_a_secret_that_was_met_since(secret, around):
     redaction.forget()
     text = "".join([*around, secret, *around])
@@ -439,6 +442,7 @@ def test_an_ordinary_task_run_has_nothing_that_is_taken_for_a_secret():
             assert b"@task" in event.payload
             assert not may_hold_secret(event.payload)
         assert not may_hold_secret(record_json(record, exclude_defaults=True))
+        assert not may_hold_secret(record_json(record))
 
 
 def test_a_document_without_secrets_is_the_same_bytes():
