@@ -362,7 +362,7 @@ def holds_secret(text: str) -> bool:
 
 
 def may_hold_secret(data: bytes) -> bool:
-    """Whether a JSON document may hold a secret: a few fixed texts are looked for, and only in what was not looked through before."""
+    """Whether a JSON document may hold a secret: few texts are looked for, and only in what was not looked through before."""
     _pattern()
     state = _state
     harmless = state.harmless
