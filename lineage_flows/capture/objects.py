@@ -295,8 +295,9 @@ class ObjectLog:
                     self._touches[key] = touch
             else:
                 touch.facts = _merged(touch.facts, facts)
-            if self._left_out is not None and self._left_out.covers(target.uri, direction, target.written):
-                touch.left_out = True
+            is_named_anew = touch.latest == 0 or target.written  # a statement is asked a million times under one name
+            if self._left_out is not None and is_named_anew:
+                touch.left_out |= self._left_out.covers(target.uri, direction, target.written)
             if via not in touch.via:
                 touch.via.append(via)
             self.touched += 1

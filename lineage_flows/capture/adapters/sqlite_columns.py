@@ -63,7 +63,7 @@ def _waits(connection: Any) -> bool:  # noqa: ANN401 - as above
     """Whether anything waits for the transaction that is open; sqlite3 itself says what is wrong with a connection."""
     try:
         return connection._lineage_pending is not None and bool(connection.in_transaction)
-    except Exception:  # noqa: BLE001 - one that is closed
+    except Exception:  # noqa: BLE001 - it is closed, or another thread's: sqlite3 itself says so when it is asked to commit
         return False
 
 
