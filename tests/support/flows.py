@@ -66,6 +66,11 @@ def run_script(source: str, folder: Path, home: Path, *arguments: str, switch: s
 
 
 def flow_environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a user who has switched plugins on in pyproject.toml only."""
+    """The environment of a user who has switched plugins on in pyproject.toml only.
+
+    Each home has results of its own: in one store for all tests, a task cached by its inputs would find the value
+    that another test's task made of the same inputs, or not, as the order of the tests has it.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PREFECT_PLUGINS_ENABLED"}
-    return {**kept, "LINEAGE_FLOWS_HOME": str(home), **more}
+    own = {"LINEAGE_FLOWS_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": f"{home}-results"}
+    return {**kept, **own, **more}
