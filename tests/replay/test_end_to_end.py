@@ -63,6 +63,7 @@ class Desk:
             **{name: value for name, value in os.environ.items() if name != "PREFECT_PLUGINS_ENABLED"},
             "PREFECT_API_URL": self.api,
             "LINEAGE_FLOWS_HOME": str(self.home),
+            "PREFECT_LOCAL_STORAGE_PATH": f"{self.home}-results",
             **more,
         }
 
