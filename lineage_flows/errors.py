@@ -21,6 +21,7 @@ __all__ = [
     "RecordFormatError",
     "RecordingError",
     "ReplayError",
+    "SageMakerError",
     "SettingsError",
     "UnknownReferenceError",
     "UnsupportedPrefectError",
@@ -147,6 +148,20 @@ class GraphError(LineageError):
 
 class KeeperUnavailableError(GraphError):
     """The keeper the settings name cannot be opened."""
+
+
+class SageMakerError(GraphError):
+    """SageMaker did not do what it was asked for.
+
+    Attributes:
+        problem: which kind of refusal or failure it was; see ``graph.sagemaker.problems``.
+        operation: the call (``CreateAction``); empty when none was made.
+    """
+
+    def __init__(self, what: str, *, problem: str, operation: str = "", why: str = "", fix: str = "") -> None:
+        self.problem = problem
+        self.operation = operation
+        super().__init__(what, why=why, fix=fix)
 
 
 class UnknownReferenceError(GraphError):

@@ -1,0 +1,422 @@
+"""What the keeper knows without asking: an embedded graph of its own, what of it stands in SageMaker, and what is still to be done.
+
+Knows SQLite and the embedded graph's tables; must not know a call. The graph's own transaction notes by triggers what it changed,
+so that a batch is merged *and* due at the same moment: whatever ends the process afterwards, the next one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import orjson
+
+from lineage_flows.errors import KeeperUnavailableError
+from lineage_flows.graph import rows, schema
+from lineage_flows.graph.embedded import EmbeddedKeeper
+from lineage_flows.graph.keeper import Claim, Link
+from lineage_flows.graph.model import AssociationType, Entity
+from lineage_flows.graph.sagemaker.wire import Fixed
+
+__all__ = ["Cache", "DueEdge", "DueEntity", "End", "ParkedCall", "There"]
+
+_abandoned: list[sqlite3.Connection] = []
+"""Connections inherited over a fork; see ``embedded``."""
+
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS place (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS there (          -- what stands in SageMaker, by its row in entity
+    id INTEGER PRIMARY KEY,
+    arn TEXT NOT NULL,
+    digest TEXT NOT NULL,                   -- of the state that was written; empty while it is not known
+    fixed TEXT NOT NULL,                    -- what it was created with, and no Update changes
+    others TEXT NOT NULL,                   -- properties that somebody else gave it
+    held TEXT NOT NULL                      -- names of the properties it has there
+);
+CREATE TABLE IF NOT EXISTS there_edge (
+    source INTEGER NOT NULL, destination INTEGER NOT NULL, type TEXT NOT NULL,
+    PRIMARY KEY (source, destination)       -- one association between two things: see the facts on DeleteAssociation
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS there_edge_back ON there_edge (destination);
+CREATE TABLE IF NOT EXISTS due (            -- entities that may differ from what stands there
+    id INTEGER PRIMARY KEY,
+    mark INTEGER NOT NULL DEFAULT 0,        -- goes up when it changes again meanwhile
+    attempts INTEGER NOT NULL DEFAULT 0,
+    parked TEXT                             -- why it is not tried any more until somebody asks for it
+);
+CREATE TABLE IF NOT EXISTS due_edge (
+    source INTEGER NOT NULL, destination INTEGER NOT NULL, type TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    parked TEXT,
+    after REAL NOT NULL DEFAULT 0,          -- not before this time (Unix): an end is not known yet
+    PRIMARY KEY (source, destination)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS due_edge_back ON due_edge (destination);
+CREATE TRIGGER IF NOT EXISTS entity_is_due AFTER INSERT ON entity WHEN NEW.arn IS NOT NULL
+BEGIN INSERT INTO due (id) VALUES (NEW.id); END;
+CREATE TRIGGER IF NOT EXISTS entity_is_due_again AFTER UPDATE ON entity
+WHEN NEW.arn IS NOT NULL AND (OLD.arn IS NULL OR NEW.layers <> OLD.layers)
+BEGIN
+    INSERT INTO due (id) VALUES (NEW.id) ON CONFLICT (id) DO UPDATE SET mark = mark + 1, attempts = 0, parked = NULL;
+    UPDATE due_edge SET after = 0 WHERE source = NEW.id OR destination = NEW.id;
+END;
+CREATE TRIGGER IF NOT EXISTS edge_is_due AFTER INSERT ON association
+WHEN NOT EXISTS (SELECT 1 FROM there_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
+AND NOT EXISTS (SELECT 1 FROM due_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
+BEGIN INSERT INTO due_edge (source, destination, type) VALUES (NEW.source, NEW.destination, NEW.type); END;
+"""
+_LAST: Final = "edge_is_due"
+"""What ``_TABLES`` makes last: where it is, all is."""
+
+_END: Final = """
+SELECT e.id, e.arn, e.lineage, e.name, e.source_uri, e.sources, e.created, e.modified, e.layers, e.handle,
+    t.arn, t.digest, t.fixed, t.others, t.held, d.mark, d.parked
+FROM entity e LEFT JOIN there t ON t.id = e.id LEFT JOIN due d ON d.id = e.id"""
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """What is known of an entity that stands in SageMaker.
+
+    Attributes:
+        arn: AWS's.
+        digest: of the state that was written (``wire.digest``); empty while it is not known.
+        fixed: what it was created with.
+        others: properties that somebody else gave it.
+        held: names of the properties it has there.
+    """
+
+    arn: str
+    digest: str
+    fixed: Fixed
+    others: dict[str, str]
+    held: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A row of the cache's graph.
+
+    Attributes:
+        id: the row.
+        entity: None while an action is known only from links to it.
+        handle: ``run:ID`` of an action.
+        there: what of it stands.
+        due: whether it may differ from what stands.
+        parked: why it is not tried.
+    """
+
+    id: int
+    entity: Entity | None
+    handle: str | None
+    there: There | None
+    due: bool
+    parked: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueEntity:
+    """An entity to look at. ``mark`` tells whether it changed again meanwhile."""
+
+    id: int
+    entity: Entity
+    there: There | None
+    mark: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueEdge:
+    """An association to look at, between two rows."""
+
+    source: int
+    destination: int
+    type: AssociationType
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCall:
+    """What SageMaker would not take, in words, and why."""
+
+    what: str
+    reason: str
+
+
+class Cache:
+    """The keeper's file. Safe for threads, processes and forks.
+
+    Args:
+        path: the SQLite file.
+
+    Raises:
+        HomeError, KeeperUnavailableError: as ``open_embedded``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._graph = EmbeddedKeeper(path)
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._pid = os.getpid()
+        with self._open():
+            pass
+
+    def merge(self, claims: Sequence[Claim], links: Sequence[Link]) -> None:
+        """Merge a batch by the keepers' law; what it changes is due. Raises as ``Keeper.upsert``."""
+        with self._open():  # the triggers are there, also in a file that was put in the place of another
+            pass
+        self._graph.upsert(claims, links)
+
+    def bind(self, key: Literal["place", "account"], value: str) -> None:
+        """Note whose this cache is; what stands in one account and region must not be taken for what stands in another.
+
+        Raises:
+            KeeperUnavailableError: it is another's.
+        """
+        with self._open() as connection:
+            connection.execute("INSERT INTO place VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value))
+            (held,) = connection.execute("SELECT value FROM place WHERE key = ?", (key,)).fetchone()
+        if held != value:
+            raise KeeperUnavailableError(
+                f"the lineage of this home stands in another {'region' if key == 'place' else 'account'} of SageMaker",
+                why=f"it is {held}, and the present configuration means {value}",
+                fix=f"correct AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL_SAGEMAKER, or move {self.path} away to begin anew there",
+            )
+
+    def due_entities(self, limit: int) -> list[DueEntity]:
+        """Entities to look at, first come first; those that are parked aside."""
+        with self._open() as connection:
+            found = connection.execute(
+                f"{_END} WHERE e.id IN (SELECT id FROM due WHERE parked IS NULL ORDER BY id LIMIT ?) ORDER BY e.id",  # noqa: S608
+                (limit,),
+            ).fetchall()
+            attempts = dict(connection.execute("SELECT id, attempts FROM due WHERE parked IS NULL"))
+        ends = [(_end(row), row[15]) for row in found]
+        return [
+            DueEntity(end.id, end.entity, end.there, mark, attempts.get(end.id, 0))
+            for end, mark in ends
+            if end.entity is not None
+        ]
+
+    def due_edges(self, limit: int, now: float) -> list[DueEdge]:
+        """Associations to look at now."""
+        with self._open() as connection:
+            found = connection.execute(
+                "SELECT source, destination, type, attempts FROM due_edge WHERE parked IS NULL AND after <= ? LIMIT ?",
+                (now, limit),
+            ).fetchall()
+        return [DueEdge(*row) for row in found]
+
+    def ends(self, ids: Iterable[int]) -> dict[int, End]:
+        """Rows by their number."""
+        return self._ends("e.id IN (SELECT value FROM json_each(?))", list(set(ids)))
+
+    def runs(self, handles: Iterable[str]) -> dict[str, End]:
+        """The actions of runs by ``run:ID``, as far as there is a row for them."""
+        wanted = "e.handle IN (SELECT value FROM json_each(?)) AND +e.lineage = 'Action'"
+        return {str(end.handle): end for end in self._ends(wanted, sorted(set(handles))).values()}
+
+    def standing(self, pairs: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of these pairs between which an association stands."""
+        with self._open() as connection:
+            found = connection.execute(
+                """SELECT t.source, t.destination FROM json_each(?) j CROSS JOIN there_edge t
+                ON t.source = j.value ->> 0 AND t.destination = j.value ->> 1""",
+                (orjson.dumps(pairs).decode(),),
+            ).fetchall()
+        return {(source, destination) for source, destination in found}
+
+    def stands(self, number: int, there: There, mark: int | None) -> None:
+        """An entity stands as ``there`` says; it is due no more unless it has changed since ``mark``."""
+        fixed = orjson.dumps([there.fixed.type, there.fixed.metadata]).decode()
+        row = (number, there.arn, there.digest, fixed, _text(there.others), _text(sorted(there.held)))
+        with self._open() as connection:
+            connection.execute("INSERT OR REPLACE INTO there VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute("UPDATE due_edge SET after = 0 WHERE source = ?1 OR destination = ?1", (number,))
+            self._settle(connection, number, mark)
+
+    def settle(self, number: int, mark: int | None) -> None:
+        """There is nothing to do about an entity, unless it has changed since ``mark``."""
+        with self._open() as connection:
+            self._settle(connection, number, mark)
+
+    def forget(self, number: int) -> None:
+        """An entity stands there no more, and nothing that was associated with it: all of that is due again."""
+        with self._open() as connection:
+            connection.execute("DELETE FROM there WHERE id = ?", (number,))
+            connection.execute("INSERT INTO due (id) VALUES (?) ON CONFLICT DO NOTHING", (number,))
+            connection.execute(
+                """INSERT OR IGNORE INTO due_edge (source, destination, type)
+                SELECT source, destination, type FROM there_edge WHERE source = ?1 OR destination = ?1""",
+                (number,),
+            )
+            connection.execute("DELETE FROM there_edge WHERE source = ?1 OR destination = ?1", (number,))
+
+    def want(self, numbers: Iterable[int]) -> None:
+        """Entities are to be looked at: something waits for them."""
+        with self._open() as connection:
+            connection.executemany(
+                "INSERT INTO due (id) VALUES (?) ON CONFLICT DO NOTHING", [(number,) for number in numbers]
+            )
+
+    def joined(self, edges: Iterable[tuple[DueEdge, tuple[int, int]]]) -> None:
+        """Associations stand, between these rows."""
+        with self._open() as connection:
+            for edge, pair in edges:
+                connection.execute("INSERT OR IGNORE INTO there_edge VALUES (?, ?, ?)", (*pair, edge.type))
+                self._drop(connection, edge)
+
+    def drop(self, edges: Iterable[DueEdge]) -> None:
+        """Associations are not kept at this detail."""
+        with self._open() as connection:
+            for edge in edges:
+                self._drop(connection, edge)
+
+    def failed(self, item: DueEntity | DueEdge, *, parked: str | None = None, after: float = 0) -> None:
+        """An attempt failed: it waits until ``after``, or is put aside for a reason."""
+        with self._open() as connection:
+            if isinstance(item, DueEntity):
+                connection.execute(
+                    "UPDATE due SET attempts = attempts + 1, parked = ? WHERE id = ? AND mark = ?",
+                    (parked, item.id, item.mark),
+                )
+            else:
+                connection.execute(
+                    """UPDATE due_edge SET attempts = attempts + 1, parked = ?, after = ?
+                    WHERE source = ? AND destination = ?""",
+                    (parked, after, item.source, item.destination),
+                )
+
+    def parked(self) -> list[ParkedCall]:
+        """What was put aside."""
+        with self._open() as connection:
+            entities = connection.execute(
+                "SELECT e.lineage, COALESCE(e.name, e.source_uri), d.parked FROM due d JOIN entity e USING (id)"
+                " WHERE d.parked IS NOT NULL ORDER BY d.id"
+            ).fetchall()
+            edges = connection.execute(
+                """SELECT COALESCE(s.name, s.source_uri), d.type, COALESCE(e.name, e.source_uri), d.parked FROM due_edge d
+                JOIN entity s ON s.id = d.source JOIN entity e ON e.id = d.destination
+                WHERE d.parked IS NOT NULL ORDER BY d.source, d.destination"""
+            ).fetchall()
+        return [
+            *(ParkedCall(f"{lineage} {name}", reason) for lineage, name, reason in entities),
+            *(ParkedCall(f"{source} {kind} {end}", reason) for source, kind, end, reason in edges),
+        ]
+
+    def retry(self) -> None:
+        """What was put aside or waits is looked at with the next delivery."""
+        with self._open() as connection:
+            connection.execute("UPDATE due SET parked = NULL, attempts = 0 WHERE parked IS NOT NULL")
+            connection.execute("UPDATE due_edge SET parked = NULL, attempts = 0, after = 0")
+
+    def counts(self) -> dict[str, int]:
+        """How many of each kind stand there by this home's doing: ``Artifact``, ``Action``, ``Context``, ``Association``."""
+        with self._open() as connection:
+            found = dict(
+                connection.execute("SELECT e.lineage, count(*) FROM there JOIN entity e USING (id) GROUP BY 1")
+            )
+            (found["Association"],) = connection.execute("SELECT count(*) FROM there_edge").fetchone()
+        return found
+
+    def backlog(self) -> int:
+        """How many entities and associations are due or wait, those that are parked aside."""
+        with self._open() as connection:
+            (number,) = connection.execute(
+                """SELECT (SELECT count(*) FROM due WHERE parked IS NULL)
+                + (SELECT count(*) FROM due_edge WHERE parked IS NULL)"""
+            ).fetchone()
+        return int(number)
+
+    def close(self) -> None:
+        """Let the file go."""
+        with self._lock:
+            self._graph.close()
+            if self._connection is not None and self._pid == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _settle(connection: sqlite3.Connection, number: int, mark: int | None) -> None:
+        connection.execute("DELETE FROM due WHERE id = ?1 AND (?2 IS NULL OR mark = ?2)", (number, mark))
+
+    @staticmethod
+    def _drop(connection: sqlite3.Connection, edge: DueEdge) -> None:
+        connection.execute("DELETE FROM due_edge WHERE source = ? AND destination = ?", (edge.source, edge.destination))
+
+    def _ends(self, where: str, values: list[Any]) -> dict[int, End]:
+        with self._open() as connection:
+            found = connection.execute(f"{_END} WHERE {where}", (_text(values),)).fetchall()
+        return {row[0]: _end(row) for row in found}
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on the file that has the cache's name now."""
+        with self._lock, schema.translated(self.path):
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._pid != os.getpid():
+            if self._connection is not None:
+                _abandoned.append(self._connection)
+            self._connection, self._pid = None, os.getpid()
+        file = self._identity()
+        if self._connection is None or file != self._file:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            connection = schema.connect(self.path)
+            try:
+                self._create(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self._file = self._identity()
+        return self._connection
+
+    @staticmethod
+    def _create(connection: sqlite3.Connection) -> None:
+        made = "SELECT count(*) FROM sqlite_schema WHERE name = ?"
+        if connection.execute(made, (_LAST,)).fetchone() == (0,):
+            # In one transaction, and by a script that begins it itself: a script commits what was begun before it.
+            connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _end(row: Sequence[Any]) -> End:
+    """An end from a row of ``_END``."""
+    number, arn, lineage, name, uri, sources, created, modified, layers, handle, there_arn, *rest = row
+    told, fixed, others, held, mark, parked = rest
+    entity = rows.entity((arn, lineage, name, uri, sources, created, modified, layers)) if arn is not None else None
+    there = None
+    if there_arn is not None:
+        kind, metadata = orjson.loads(fixed)
+        there = There(there_arn, told, Fixed(kind, metadata), orjson.loads(others), tuple(orjson.loads(held)))
+    return End(number, entity, handle, there, mark is not None, cast("str | None", parked))
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value).decode()

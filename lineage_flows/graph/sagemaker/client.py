@@ -1,0 +1,145 @@
+"""SageMaker as a thing to call: made by boto3's own configuration, one connection pool for a process, errors turned into ours.
+
+Knows boto3, and loads it with the first call. Region, profile, credentials and endpoint are boto3's own configuration
+(``AWS_REGION``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL_SAGEMAKER``).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from lineage_flows.errors import KeeperUnavailableError
+from lineage_flows.graph.sagemaker.problems import explain, no_answer_of
+
+__all__ = ["WORKERS", "Client"]
+
+WORKERS: Final = 8
+"""How many calls are under way at once. SageMaker's rates are not published; more would only be throttled."""
+
+_ATTEMPTS: Final = 5
+_PAGE: Final = 100
+
+
+class Client:
+    """Calls SageMaker. Safe for threads and forks: a forked child gets connections of its own.
+
+    Args:
+        make: makes a botocore client; boto3's own configuration when None.
+    """
+
+    def __init__(self, make: Callable[[], Any] | None = None) -> None:
+        self._make = make or _from_configuration
+        self._client: Any = None
+        self._pid = 0
+        self._lock = threading.Lock()
+        self.calls: Counter[str] = Counter()
+        """How often each operation was called, retries of botocore's aside."""
+
+    @property
+    def place(self) -> str:
+        """Region and endpoint.
+
+        Raises:
+            KeeperUnavailableError: no region is configured, or boto3 is not installed.
+        """
+        meta = self._connected().meta
+        return f"{meta.region_name} at {meta.endpoint_url}"
+
+    def call(self, operation: str, resource: str, **parameters: object) -> dict[str, Any]:
+        """Do a call, retried where that may help.
+
+        Args:
+            operation: by AWS's name (``CreateArtifact``).
+            resource: what it is about, for the message of an error.
+            parameters: of the operation.
+
+        Raises:
+            SageMakerError: it was refused, or failed.
+            KeeperUnavailableError: SageMaker cannot be called at all.
+        """
+        client = self._connected()
+        with self._lock:
+            self.calls[operation] += 1
+        try:
+            answer: dict[str, Any] = getattr(client, _method(operation))(**parameters)
+        except Exception as error:
+            raise explain(error, operation, resource, self.place) from error
+        return answer
+
+    def asked(self, operation: str, resource: str, field: str, **parameters: object) -> str:
+        """One text of the answer to a call; raises as ``call``, and when what answers is not SageMaker."""
+        text = self.call(operation, resource, **parameters).get(field)
+        if not isinstance(text, str) or not text:
+            raise no_answer_of(operation, field, self.place)
+        return text
+
+    def listed(self, operation: str, field: str, **parameters: object) -> Iterator[dict[str, Any]]:
+        """Everything that an operation lists, page after page, as it is asked for; raises as ``call``."""
+        token: str | None = None
+        while True:
+            more = {"NextToken": token} if token else {}
+            answer = self.call(operation, "*", **parameters, **more, MaxResults=_PAGE)
+            if field not in answer:
+                raise no_answer_of(operation, field, self.place)
+            yield from answer[field]
+            token = answer.get("NextToken")
+            if not token:
+                return
+
+    def close(self) -> None:
+        """Let the connections go."""
+        with self._lock:
+            client, self._client = self._client, None
+            if client is not None and self._pid == os.getpid():
+                client.close()
+
+    def _connected(self) -> Any:  # noqa: ANN401 - botocore makes its clients' classes as it goes
+        if self._client is None or self._pid != os.getpid():
+            if self._pid != os.getpid():
+                self._lock = threading.Lock()  # the parent's may have been held when this process was forked off
+            with self._lock:
+                if self._client is None or self._pid != os.getpid():
+                    client = self._make()
+                    self._client, self._pid = client, os.getpid()
+        return self._client
+
+
+def _from_configuration() -> Any:  # noqa: ANN401 - as above
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, NoRegionError
+    except ImportError as error:
+        raise KeeperUnavailableError(
+            "SageMaker cannot be called", why=str(error), fix="install what calls it: pip install 'lineage-flows[aws]'"
+        ) from error
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        connect_timeout=5,
+        read_timeout=30,
+        max_pool_connections=WORKERS + 2,
+        user_agent_extra="lineage-flows",
+    )
+    try:
+        # A session of our own: boto3's default one is the flow's, and not safe for threads. boto3 alone does not read AWS_REGION.
+        session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+        return session.client("sagemaker", config=config)
+    except NoRegionError as error:
+        raise KeeperUnavailableError(
+            "SageMaker cannot be called", why="no AWS region is configured", fix="set AWS_REGION"
+        ) from error
+    except (BotoCoreError, ValueError) as error:
+        raise KeeperUnavailableError(
+            "SageMaker cannot be called",
+            why=" ".join(str(error).split()),
+            fix="check AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL_SAGEMAKER",
+        ) from error
+
+
+def _method(operation: str) -> str:
+    """boto3's name of an operation: ``create_artifact`` of ``CreateArtifact``."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")

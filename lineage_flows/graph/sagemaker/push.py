@@ -1,0 +1,353 @@
+"""Brings SageMaker up to what the cache holds: new entities first, then changed ones, then associations whose ends stand.
+
+Knows the cache and single writes; must not know how a thing is said to AWS. Only what the cache says is due is called for, so that
+a run costs its new entities, its new associations and its changes of status, and nothing that is known is listed or described.
+One failure holds back nothing but itself, unless the next call would meet the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from lineage_flows.errors import LineageError, SageMakerError
+from lineage_flows.graph.model import LineageType
+from lineage_flows.graph.sagemaker import wire
+from lineage_flows.graph.sagemaker.cache import Cache, DueEdge, DueEntity, End, There
+from lineage_flows.graph.sagemaker.client import WORKERS, Client
+from lineage_flows.graph.sagemaker.detail import Detail, is_kept, run_of
+from lineage_flows.graph.sagemaker.parallel import in_parallel
+from lineage_flows.graph.sagemaker.problems import EVERYWHERE
+from lineage_flows.graph.sagemaker.quotas import near_limits
+from lineage_flows.graph.sagemaker.turn import turn
+from lineage_flows.graph.sagemaker.writing import Outcome, bring, find_run, is_there, join
+
+__all__ = ["Options", "push"]
+
+_log = logging.getLogger("lineage_flows.graph")
+
+_AT_ONCE: Final = 500
+_POISONED: Final = 10
+"""Attempts after which what fails for reasons of its own is put aside."""
+_OUTAGE: Final = 5
+"""Failures that are no fault of what was sent, after which a push ends: SageMaker throttles, or is away."""
+_FIRST_WAIT: Final = 60.0
+_LONGEST_WAIT: Final = 3600.0
+_NAMESPACE: Final = re.compile(r"prefect://([^/]+)/")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the keeper writes.
+
+    Attributes:
+        detail: every step, or runs only.
+        fall_back: whether to keep runs only once a quota is nearly used up.
+        quotas: how many of each kind the account may have.
+        tags: on everything that is created.
+    """
+
+    detail: Detail = "steps"
+    fall_back: bool = False
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def push(cache: Cache, client: Client, options: Options) -> None:
+    """Do what is due.
+
+    Raises:
+        LineageError: some of it could not be done now; it stays due.
+    """
+    with turn(cache.path.with_suffix(".lock")):
+        _Push(cache, client, options).run()
+
+
+class _Push:
+    """One push: what it has met so far."""
+
+    def __init__(self, cache: Cache, client: Client, options: Options) -> None:
+        self._cache = cache
+        self._client = client
+        self._options = options
+        self._detail: Detail = options.detail
+        self._later: list[LineageError] = []
+        self._tried: set[int | tuple[int, int]] = set()
+        self._outages = 0
+        self._full: set[LineageType] = set()
+        self._forgotten: set[int] = set()
+
+    def run(self) -> None:
+        """Go on until a round has nothing left that it can do."""
+        if near_limits(self._cache.counts(), self._options.quotas) and self._options.fall_back:
+            self._detail = "runs"
+        going_on = True
+        while going_on:
+            while self._entities():
+                pass
+            going_on = self._edges()
+        if self._later:
+            raise self._later[0]
+
+    def _entities(self) -> bool:
+        found = self._cache.due_entities(_AT_ONCE + len(self._tried))
+        if found and all(item.id in self._tried for item in found):
+            return False
+        todo: list[DueEntity] = []
+        for item in found:
+            if item.id in self._tried:
+                continue
+            if _stands_so(item) or (item.there is None and not is_kept(item.entity, self._detail)):
+                self._cache.settle(item.id, item.mark)
+            else:
+                todo.append(item)
+        # New ones first: what is associated with them waits for nothing else.
+        new, changed = [item for item in todo if item.there is None], [item for item in todo if item.there is not None]
+        for items in (new, changed):
+            self._bring(items)
+        return bool(found)
+
+    def _bring(self, items: Sequence[DueEntity]) -> None:
+        full = [item for item in items if item.there is None and item.entity.lineage_type in self._full]
+        self._tried.update(item.id for item in full)
+        items = [item for item in items if item.id not in self._tried]
+        for item, outcome, error in in_parallel(self._bring_one, items, WORKERS):
+            if outcome is not None:
+                self._note(item, outcome)
+            elif error is not None:
+                self._entity_failed(item, error)
+
+    def _bring_one(self, item: DueEntity) -> Outcome:
+        return bring(self._client, item.entity, item.there, self._options.tags)
+
+    def _note(self, item: DueEntity, outcome: Outcome) -> None:
+        if outcome.there is None:
+            self._forget([item.id])
+            return
+        self._cache.bind("account", ":".join(outcome.there.arn.split(":")[:5]))
+        self._cache.stands(item.id, outcome.there, item.mark)
+        if outcome.problem is not None:
+            self._cache.want([item.id])
+            self._park(item, outcome.problem)
+
+    def _entity_failed(self, item: DueEntity, error: Exception) -> None:
+        self._tried.add(item.id)
+        problem = self._sort_out(error)
+        if problem.problem == "limit":
+            self._full.add(item.entity.lineage_type)
+            self._later.append(problem)
+        elif self._is_poison(item, problem):
+            self._park(item, problem)
+        else:
+            if _is_own(problem):
+                self._cache.failed(item)
+            self._later.append(problem)
+
+    def _edges(self) -> bool:
+        now = time.time()
+        found = self._cache.due_edges(_AT_ONCE + len(self._tried), now)
+        found = [edge for edge in found if (edge.source, edge.destination) not in self._tried]
+        if not found:
+            return False
+        ready, unknown, wanted = self._sorted(found, now)
+        self._join(ready)
+        found_some = self._look_up(unknown, now)
+        self._cache.want(wanted)
+        return bool(ready or wanted) or found_some
+
+    def _sorted(self, edges: Sequence[DueEdge], now: float) -> tuple[list[_Ready], dict[int, list[_Awaited]], set[int]]:
+        """Those that can be written; those that wait for a run that is not known here, by its row; the ends to be made first."""
+        ends = self._cache.ends(number for edge in edges for number in (edge.source, edge.destination))
+        flows = self._cache.runs(
+            f"run:{run}" for end in ends.values() if end.entity is not None and (run := run_of(end.entity)) is not None
+        )
+        ready: list[_Ready] = []
+        unknown: dict[int, list[_Awaited]] = {}
+        wanted: set[int] = set()
+        left_out: list[DueEdge] = []
+        for edge in edges:
+            pair = [self._placed(ends[number], flows) for number in (edge.source, edge.destination)]
+            source, destination = pair
+            if source is None or destination is None or source.id == destination.id:
+                left_out.append(edge)
+                continue
+            missing = [end for end in (source, destination) if end.there is None]
+            for end in missing:
+                if end.entity is None:
+                    unknown.setdefault(end.id, []).append(_Awaited(edge, end, destination if end is source else source))
+                elif not end.due:
+                    wanted.add(end.id)
+            if not missing:
+                ready.append(_Ready(edge, source, destination))
+            elif any(end.parked for end in missing):
+                self._cache.failed(edge, after=now + _LONGEST_WAIT)
+            elif all(end.entity is not None and end.due for end in missing):
+                self._tried.add((edge.source, edge.destination))  # an end could not be made in this push
+        self._cache.drop(left_out)
+        return ready, unknown, wanted
+
+    def _placed(self, end: End, flows: Mapping[str, End]) -> End | None:
+        """What stands for a thing in SageMaker: itself; of a step that is not kept its flow run; None when nothing does."""
+        if end.there is not None or end.entity is None or is_kept(end.entity, self._detail):
+            return end
+        run = run_of(end.entity)
+        return None if run is None else flows.get(f"run:{run}")
+
+    def _join(self, ready: Sequence[_Ready]) -> None:
+        standing = self._cache.standing([item.pair for item in ready])
+        self._cache.joined((item.edge, item.pair) for item in ready if item.pair in standing)
+        todo: dict[tuple[int, int], _Ready] = {}
+        doubles: list[_Ready] = []
+        for item in ready:
+            if item.pair in standing:
+                continue
+            if todo.setdefault(item.pair, item) is not item:
+                doubles.append(item)
+        for item, vanished, error in in_parallel(self._join_one, list(todo.values()), WORKERS):
+            if error is not None:
+                self._edge_failed(item, error)
+            elif vanished:
+                self._forget(vanished)
+            else:
+                self._cache.joined([(item.edge, item.pair)])
+        self._tried.update(
+            item.key for item in doubles if todo[item.pair].key in self._tried
+        )  # the others find it standing
+
+    def _forget(self, numbers: Sequence[int]) -> None:
+        """What has vanished is made anew, once in a push.
+
+        Raises:
+            SageMakerError: it vanishes again: that is no deletion but reads that lag.
+        """
+        if self._forgotten.intersection(numbers):
+            raise SageMakerError(
+                "SageMaker does not see yet what it has taken",
+                problem="away",
+                fix="nothing: it is looked for again later",
+            )
+        self._forgotten.update(numbers)
+        for number in numbers:
+            self._cache.forget(number)
+
+    def _join_one(self, item: _Ready) -> list[int]:
+        """Rows of the ends that turned out to have vanished; none when the association stands."""
+        source, destination = item.arns
+        try:
+            join(self._client, source, destination, item.edge.type)
+        except SageMakerError as error:
+            if error.problem != "missing":
+                raise
+            ends = (item.source, item.destination)
+            vanished = [
+                end.id
+                for end, arn in zip(ends, item.arns, strict=True)
+                if not is_there(self._client, end.entity.lineage_type if end.entity else "Action", arn)
+            ]
+            if not vanished:  # reads lag behind writes: it is there, and AddAssociation does not see it yet
+                raise
+            return vanished
+        return []
+
+    def _edge_failed(self, item: _Ready, error: Exception) -> None:
+        self._tried.add(item.key)
+        problem = self._sort_out(error)
+        if self._is_poison(item.edge, problem):
+            self._park(item.edge, problem)
+        else:
+            if _is_own(problem):
+                self._cache.failed(item.edge)
+            self._later.append(problem)
+
+    def _look_up(self, unknown: Mapping[int, Sequence[_Awaited]], now: float) -> bool:
+        """Look for runs that another machine delivered: whether one was found. The others are looked for again, ever less often."""
+        found = False
+        for awaited, arn, error in in_parallel(self._look_up_one, [items[0] for items in unknown.values()], WORKERS):
+            if error is not None:
+                self._later.append(self._sort_out(error))
+                self._tried.update((item.edge.source, item.edge.destination) for item in unknown[awaited.end.id])
+            elif arn is not None:
+                self._cache.stands(awaited.end.id, There(arn, "", wire.Fixed(""), {}, ()), None)
+                found = True
+            else:
+                for item in unknown[awaited.end.id]:
+                    pause = min(_FIRST_WAIT * 2.0 ** min(item.edge.attempts, 16), _LONGEST_WAIT)
+                    self._cache.failed(item.edge, after=now + pause)
+        return found
+
+    def _look_up_one(self, awaited: _Awaited) -> str | None:
+        namespace = _NAMESPACE.match(awaited.other.entity.source_uri) if awaited.other.entity is not None else None
+        handle = awaited.end.handle or ""
+        if namespace is None:
+            return None
+        return find_run(self._client, handle.removeprefix("run:"), namespace[1])
+
+    def _sort_out(self, error: Exception) -> SageMakerError:
+        """What an error means for the push.
+
+        Raises:
+            Exception: it is not worth going on.
+        """
+        if not isinstance(error, SageMakerError):
+            raise error
+        if error.problem in {"throttled", "away", "denied"}:
+            self._outages += 1
+        if self._outages >= _OUTAGE or error.problem in EVERYWHERE - {"denied"}:
+            raise error
+        return error
+
+    @staticmethod
+    def _is_poison(item: DueEntity | DueEdge, problem: SageMakerError) -> bool:
+        return problem.problem == "invalid" or (_is_own(problem) and item.attempts + 1 >= _POISONED)
+
+    def _park(self, item: DueEntity | DueEdge, problem: SageMakerError) -> None:
+        self._cache.failed(item, parked=str(problem))
+        _log.warning("lineage: SageMaker does not take something, it was put aside: %s", problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An association both of whose ends stand."""
+
+    edge: DueEdge
+    source: End
+    destination: End
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.edge.source, self.edge.destination
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        return self.source.id, self.destination.id
+
+    @property
+    def arns(self) -> tuple[str, str]:
+        return self.source.there.arn if self.source.there else "", (
+            self.destination.there.arn if self.destination.there else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """An association one end of which is a run that is not known here."""
+
+    edge: DueEdge
+    end: End
+    other: End
+
+
+def _is_own(problem: SageMakerError) -> bool:
+    """Whether a failure may be the fault of what was sent, so that it counts against it."""
+    return problem.problem in {"conflict", "missing", "exists"} or (
+        problem.problem == "denied" and problem.operation.startswith(("Update", "Add"))
+    )
+
+
+def _stands_so(item: DueEntity) -> bool:
+    there = item.there
+    return there is not None and there.digest == wire.digest(wire.state_of(item.entity, there.fixed, there.others))

@@ -1,0 +1,322 @@
+"""Entities of the model as SageMaker takes and gives them: what Create, Update and Describe say of one.
+
+Pure functions over the model. Everything was checked against SageMaker's lengths, patterns and counts before it comes here (the
+cache is an embedded graph, which checks what it writes). What SageMaker has no place for stands in properties of ours, whose names
+begin with ``lineage-flows.``; whoever reads an entity through ``read`` does not see them:
+
+- ``….type``, ``….commit_id`` and the like: what no Update can change, where it has changed since the entity was created;
+- ``….more``: properties for which there was no room, as JSON, when there are more than thirty: the shortest go there;
+- ``….whole``: where what was cut short stands whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from lineage_flows.graph.identity import fit_json, fit_text, value_name
+from lineage_flows.graph.model import (
+    ARTIFACT_PROPERTY_LENGTH,
+    MOST_PROPERTIES,
+    PROPERTY_LENGTH,
+    Action,
+    Artifact,
+    Context,
+    Entity,
+    LineageType,
+    MetadataProperties,
+    SourceType,
+)
+
+__all__ = [
+    "Fixed",
+    "State",
+    "create",
+    "digest",
+    "fixed_of",
+    "moment",
+    "read",
+    "read_state",
+    "same_thing",
+    "state_of",
+    "unpacked",
+    "update",
+]
+
+OWN: Final = "lineage-flows."
+_TYPE: Final = f"{OWN}type"
+_MORE: Final = f"{OWN}more"
+_WHOLE: Final = f"{OWN}whole"
+_METADATA: Final = {
+    "commit_id": "CommitId",
+    "repository": "Repository",
+    "generated_by": "GeneratedBy",
+    "project_id": "ProjectId",
+}
+_CUT: Final = "…"
+
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What no Update can change: as it was when the entity was created."""
+
+    type: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an Update can change.
+
+    Attributes:
+        name: of an artifact, for which it is decoration; None where the name is the identity.
+        status: of an action.
+        description: of an action or a context.
+        properties: at most thirty.
+    """
+
+    properties: dict[str, str]
+    name: str | None = None
+    status: str | None = None
+    description: str | None = None
+
+
+def fixed_of(entity: Entity) -> Fixed:
+    """What creating an entity fixes."""
+    return Fixed(entity.type, {} if isinstance(entity, Context) else _said(entity.metadata))
+
+
+def state_of(entity: Entity, fixed: Fixed, others: Mapping[str, str] | None = None) -> State:
+    """What SageMaker is to say of an entity.
+
+    Args:
+        entity: as it is here.
+        fixed: what it was created with there.
+        others: properties that somebody else gave it there; they stay, and ours win.
+    """
+    properties = dict(others or {}) | entity.properties
+    if entity.type != fixed.type:
+        properties[_TYPE] = entity.type
+    if not isinstance(entity, Context):
+        said = _said(entity.metadata)
+        for key in _METADATA:
+            if said.get(key) != fixed.metadata.get(key):
+                properties[f"{OWN}{key}"] = said.get(key, "")
+    if (whole := _whole(entity)) is not None:
+        properties[_WHOLE] = whole
+    properties = _fit(properties, ARTIFACT_PROPERTY_LENGTH if isinstance(entity, Artifact) else PROPERTY_LENGTH)
+    if isinstance(entity, Artifact):
+        return State(properties, name=entity.name)
+    if isinstance(entity, Action):
+        return State(properties, status=entity.status, description=entity.description)
+    return State(properties, description=entity.description)
+
+
+def digest(state: State) -> str:
+    """Tells states apart."""
+    said = [sorted(state.properties.items()), state.name, state.status, state.description]
+    return hashlib.sha256(orjson.dumps(said)).hexdigest()
+
+
+def create(entity: Entity, state: State, tags: Tags) -> tuple[str, str, dict[str, Any]]:
+    """The call that creates an entity: operation, resource for messages, parameters."""
+    given: dict[str, Any] = {
+        "Properties": state.properties,
+        "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
+    }
+    if not isinstance(entity, Context) and (metadata := _said(entity.metadata)):
+        given["MetadataProperties"] = {_METADATA[key]: value for key, value in metadata.items()}
+    if isinstance(entity, Artifact):
+        source: dict[str, Any] = {"SourceUri": entity.source_uri}
+        if entity.source_types:
+            source["SourceTypes"] = [{"SourceIdType": item.type, "Value": item.value} for item in entity.source_types]
+        named = {"ArtifactName": state.name} if state.name else {}
+        return (
+            "CreateArtifact",
+            "artifact/*",
+            {**named, "Source": source, "ArtifactType": entity.artifact_type, **given},
+        )
+    source = {"SourceUri": entity.source_uri}
+    if entity.source_type is not None:
+        source["SourceType"] = entity.source_type
+    if entity.source_id is not None:
+        source["SourceId"] = entity.source_id
+    if state.description:
+        given["Description"] = state.description
+    if isinstance(entity, Action):
+        return (
+            "CreateAction",
+            f"action/{entity.name}",
+            {
+                "ActionName": entity.name,
+                "Source": source,
+                "ActionType": entity.action_type,
+                "Status": entity.status,
+                **given,
+            },
+        )
+    return (
+        "CreateContext",
+        f"context/{entity.name}",
+        {"ContextName": entity.name, "Source": source, "ContextType": entity.context_type, **given},
+    )
+
+
+def update(entity: Entity, arn: str, state: State, held: set[str]) -> tuple[str, str, dict[str, Any]]:
+    """The call that brings an entity up to date: operation, resource for messages, parameters.
+
+    The full set of properties is sent, and what is no longer said is named as well: whether what is not sent stays is documented
+    for none of the three.
+
+    Args:
+        entity: as it is here.
+        arn: its ARN there.
+        state: what is to be said of it.
+        held: names of the properties that it has there.
+    """
+    given: dict[str, Any] = {"Properties": state.properties}
+    if gone := sorted(held - state.properties.keys()):
+        given["PropertiesToRemove"] = gone
+    if isinstance(entity, Artifact):
+        named = {"ArtifactName": state.name} if state.name else {}
+        return "UpdateArtifact", arn.rpartition(":")[2], {"ArtifactArn": arn, **named, **given}
+    given["Description"] = state.description or ""
+    if isinstance(entity, Action):
+        return (
+            "UpdateAction",
+            f"action/{entity.name}",
+            {"ActionName": entity.name, "Status": entity.status, **given},
+        )
+    return "UpdateContext", f"context/{entity.name}", {"ContextName": entity.name, **given}
+
+
+def read_state(lineage: LineageType, answer: Mapping[str, Any]) -> tuple[Fixed, State]:
+    """What Describe says, as it stands there."""
+    metadata = answer.get("MetadataProperties") or {}
+    fixed = Fixed(
+        answer.get(f"{lineage}Type") or "",
+        {key: metadata[theirs] for key, theirs in _METADATA.items() if metadata.get(theirs)},
+    )
+    properties = dict(answer.get("Properties") or {})
+    if lineage == "Artifact":
+        return fixed, State(properties, name=answer.get("ArtifactName"))
+    description = answer.get("Description") or None
+    if lineage == "Action":
+        return fixed, State(properties, status=answer.get("Status") or "Unknown", description=description)
+    return fixed, State(properties, description=description)
+
+
+def read(lineage: LineageType, answer: Mapping[str, Any]) -> Entity:
+    """The entity that Describe speaks of, as the model says it. Nothing is checked: what stands there is what there is."""
+    fixed, state = read_state(lineage, answer)
+    properties = unpacked(state.properties)
+    type_name = properties.pop(_TYPE, fixed.type) or "Unknown"
+    metadata = dict(fixed.metadata)
+    for key in _METADATA:
+        if (own := properties.pop(f"{OWN}{key}", None)) is not None:
+            metadata[key] = own
+    properties.pop(_WHOLE, None)
+    source = answer.get("Source") or {}
+    fields: dict[str, Any] = {
+        "arn": answer[f"{lineage}Arn"],
+        "source_uri": source.get("SourceUri") or "",
+        "name": answer.get(f"{lineage}Name"),
+        f"{lineage.lower()}_type": type_name,
+        "properties": dict(sorted(properties.items())),
+        "created_at": moment(answer.get("CreationTime")),
+    }
+    said = MetadataProperties.model_construct(**{key: value for key, value in metadata.items() if value})
+    if lineage == "Artifact":
+        pairs = sorted((item["SourceIdType"], item["Value"]) for item in source.get("SourceTypes") or ())
+        fields["source_types"] = tuple(SourceType.model_construct(type=kind, value=value) for kind, value in pairs)
+        return Artifact.model_construct(metadata=said, **fields)
+    fields |= {
+        "source_type": source.get("SourceType"),
+        "source_id": source.get("SourceId"),
+        "description": state.description,
+    }
+    if lineage == "Context":
+        return Context.model_construct(**fields)
+    fields["modified_at"] = moment(answer.get("LastModifiedTime") or answer.get("CreationTime"))
+    return Action.model_construct(metadata=said, status=state.status or "Unknown", **fields)
+
+
+def same_thing(entity: Entity, source: Mapping[str, Any]) -> bool:
+    """Whether a Source of SageMaker's is that of an entity, exactly: of an artifact with its source types."""
+    if source.get("SourceUri") != entity.source_uri:
+        return False
+    if not isinstance(entity, Artifact):
+        return entity.source_id is None or source.get("SourceId") == entity.source_id
+    theirs = sorted((item.get("SourceIdType"), item.get("Value")) for item in source.get("SourceTypes") or ())
+    return theirs == sorted((item.type, item.value) for item in entity.source_types)
+
+
+def _said(metadata: MetadataProperties) -> dict[str, str]:
+    return {key: value for key in _METADATA if (value := getattr(metadata, key)) is not None}
+
+
+def _whole(entity: Entity) -> str | None:
+    """Where to find what was cut short; None when nothing looks cut. An ellipsis alone does not say where the rest is."""
+    cut = sorted(key for key, value in entity.properties.items() if _looks_cut(value))
+    if not isinstance(entity, Artifact) and entity.description and entity.description.endswith(_CUT):
+        cut.append("description")
+    if "#sha256=" in entity.source_uri and len(entity.source_uri) > 2000:  # see identity.fit_uri
+        cut.append("SourceUri")
+    if not cut:
+        return None
+    return fit_text(f"what … leaves out of {', '.join(cut)} stands in {_record_of(entity)}", PROPERTY_LENGTH)
+
+
+def _looks_cut(value: str) -> bool:
+    """Whether a value is as ``identity.fit_text`` or ``fit_json`` leave one that was too long."""
+    return value.endswith(_CUT) or (value[:1] in {"{", "["} and (f'"{_CUT}":' in value or f'{_CUT}"' in value))
+
+
+def _record_of(entity: Entity) -> str:
+    begin, found, _ = entity.source_uri.partition("/flow-run/")
+    if not found:
+        begin, found, _ = entity.source_uri.partition("/task-run/")
+    if isinstance(entity, Action) and found:
+        return f"the run record {begin}/flow-run/{entity.properties.get('rootRunId', entity.source_id)}/record"
+    value = value_name(entity.source_uri)
+    return "the run record of each run that it is associated with" if value is None else f"the record of {value.run_id}"
+
+
+def _fit(properties: dict[str, str], length: int) -> dict[str, str]:
+    """At most thirty properties: the shortest of too many become one."""
+    if len(properties) <= MOST_PROPERTIES:
+        return dict(sorted(properties.items()))
+    ranked = sorted(properties, key=lambda key: (key == _WHOLE, len(properties[key]), key))
+    packed = ranked[: len(properties) - MOST_PROPERTIES + 1]
+    kept = {key: value for key, value in properties.items() if key not in packed}
+    kept[_MORE] = fit_json({key: properties[key] for key in sorted(packed)}, length)
+    return dict(sorted(kept.items()))
+
+
+def unpacked(properties: dict[str, str]) -> dict[str, str]:
+    """Properties with those again that had to share one."""
+    properties = dict(properties)
+    more = properties.pop(_MORE, None)
+    if more is None:
+        return properties
+    try:
+        packed = orjson.loads(more)
+    except ValueError:
+        return properties
+    if not isinstance(packed, dict):
+        return properties
+    return properties | {key: value for key, value in packed.items() if isinstance(value, str)}
+
+
+def moment(time: object) -> str:
+    """A moment as the model has it: RFC 3339 in UTC with microseconds."""
+    if not isinstance(time, datetime):
+        return ""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
