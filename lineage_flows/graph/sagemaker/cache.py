@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -22,62 +22,13 @@ from lineage_flows.graph import rows, schema
 from lineage_flows.graph.embedded import EmbeddedKeeper
 from lineage_flows.graph.keeper import Claim, Link
 from lineage_flows.graph.model import AssociationType, Entity
+from lineage_flows.graph.sagemaker.tables import END, create
 from lineage_flows.graph.sagemaker.wire import Fixed
 
 __all__ = ["Cache", "DueEdge", "DueEntity", "End", "ParkedCall", "There"]
 
 _abandoned: list[sqlite3.Connection] = []
 """Connections inherited over a fork; see ``embedded``."""
-
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS place (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS there (          -- what stands in SageMaker, by its row in entity
-    id INTEGER PRIMARY KEY,
-    arn TEXT NOT NULL,
-    digest TEXT NOT NULL,                   -- of the state that was written; empty while it is not known
-    fixed TEXT NOT NULL,                    -- what it was created with, and no Update changes
-    others TEXT NOT NULL,                   -- properties that somebody else gave it
-    held TEXT NOT NULL                      -- names of the properties it has there
-);
-CREATE TABLE IF NOT EXISTS there_edge (
-    source INTEGER NOT NULL, destination INTEGER NOT NULL, type TEXT NOT NULL,
-    PRIMARY KEY (source, destination)       -- one association between two things: see the facts on DeleteAssociation
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS there_edge_back ON there_edge (destination);
-CREATE TABLE IF NOT EXISTS due (            -- entities that may differ from what stands there
-    id INTEGER PRIMARY KEY,
-    mark INTEGER NOT NULL DEFAULT 0,        -- goes up when it changes again meanwhile
-    attempts INTEGER NOT NULL DEFAULT 0,
-    parked TEXT                             -- why it is not tried any more until somebody asks for it
-);
-CREATE TABLE IF NOT EXISTS due_edge (
-    source INTEGER NOT NULL, destination INTEGER NOT NULL, type TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    parked TEXT,
-    after REAL NOT NULL DEFAULT 0,          -- not before this time (Unix): an end is not known yet
-    PRIMARY KEY (source, destination)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS due_edge_back ON due_edge (destination);
-CREATE TRIGGER IF NOT EXISTS entity_is_due AFTER INSERT ON entity WHEN NEW.arn IS NOT NULL
-BEGIN INSERT INTO due (id) VALUES (NEW.id); END;
-CREATE TRIGGER IF NOT EXISTS entity_is_due_again AFTER UPDATE ON entity
-WHEN NEW.arn IS NOT NULL AND (OLD.arn IS NULL OR NEW.layers <> OLD.layers)
-BEGIN
-    INSERT INTO due (id) VALUES (NEW.id) ON CONFLICT (id) DO UPDATE SET mark = mark + 1, attempts = 0, parked = NULL;
-    UPDATE due_edge SET after = 0 WHERE source = NEW.id OR destination = NEW.id;
-END;
-CREATE TRIGGER IF NOT EXISTS edge_is_due AFTER INSERT ON association
-WHEN NOT EXISTS (SELECT 1 FROM there_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
-AND NOT EXISTS (SELECT 1 FROM due_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
-BEGIN INSERT INTO due_edge (source, destination, type) VALUES (NEW.source, NEW.destination, NEW.type); END;
-"""
-_LAST: Final = "edge_is_due"
-"""What ``_TABLES`` makes last: where it is, all is."""
-
-_END: Final = """
-SELECT e.id, e.arn, e.lineage, e.name, e.source_uri, e.sources, e.created, e.modified, e.layers, e.handle,
-    t.arn, t.digest, t.fixed, t.others, t.held, d.mark, d.parked
-FROM entity e LEFT JOIN there t ON t.id = e.id LEFT JOIN due d ON d.id = e.id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +146,7 @@ class Cache:
         """Entities to look at, first come first; those that are parked aside."""
         with self._open() as connection:
             found = connection.execute(
-                f"{_END} WHERE e.id IN (SELECT id FROM due WHERE parked IS NULL ORDER BY id LIMIT ?) ORDER BY e.id",  # noqa: S608
+                f"{END} WHERE e.id IN (SELECT id FROM due WHERE parked IS NULL ORDER BY id LIMIT ?) ORDER BY e.id",  # noqa: S608
                 (limit,),
             ).fetchall()
             attempts = dict(connection.execute("SELECT id, attempts FROM due WHERE parked IS NULL"))
@@ -354,7 +305,7 @@ class Cache:
 
     def _ends(self, where: str, values: list[Any]) -> dict[int, End]:
         with self._open() as connection:
-            found = connection.execute(f"{_END} WHERE {where}", (_text(values),)).fetchall()
+            found = connection.execute(f"{END} WHERE {where}", (_text(values),)).fetchall()
         return {row[0]: _end(row) for row in found}
 
     @contextmanager
@@ -383,20 +334,13 @@ class Cache:
                 self._connection = None
             connection = schema.connect(self.path)
             try:
-                self._create(connection)
+                create(connection)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
             self._file = self._identity()
         return self._connection
-
-    @staticmethod
-    def _create(connection: sqlite3.Connection) -> None:
-        made = "SELECT count(*) FROM sqlite_schema WHERE name = ?"
-        if connection.execute(made, (_LAST,)).fetchone() == (0,):
-            # In one transaction, and by a script that begins it itself: a script commits what was begun before it.
-            connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -407,7 +351,7 @@ class Cache:
 
 
 def _end(row: Sequence[Any]) -> End:
-    """An end from a row of ``_END``."""
+    """An end from a row of ``tables.END``."""
     number, arn, lineage, name, uri, sources, created, modified, layers, handle, there_arn, *rest = row
     told, fixed, others, held, mark, parked = rest
     entity = rows.entity((arn, lineage, name, uri, sources, created, modified, layers)) if arn is not None else None

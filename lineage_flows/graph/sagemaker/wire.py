@@ -232,7 +232,8 @@ def read(lineage: LineageType, answer: Mapping[str, Any]) -> Entity:
         "properties": dict(sorted(properties.items())),
         "created_at": moment(answer.get("CreationTime")),
     }
-    said = MetadataProperties.model_construct(**{key: value for key, value in metadata.items() if value})
+    known: dict[str, Any] = {key: value for key, value in metadata.items() if value}
+    said = MetadataProperties.model_construct(**known)
     if lineage == "Artifact":
         pairs = sorted((item["SourceIdType"], item["Value"]) for item in source.get("SourceTypes") or ())
         fields["source_types"] = tuple(SourceType.model_construct(type=kind, value=value) for kind, value in pairs)
@@ -245,7 +246,8 @@ def read(lineage: LineageType, answer: Mapping[str, Any]) -> Entity:
     if lineage == "Context":
         return Context.model_construct(**fields)
     fields["modified_at"] = moment(answer.get("LastModifiedTime") or answer.get("CreationTime"))
-    return Action.model_construct(metadata=said, status=state.status or "Unknown", **fields)
+    fields["status"] = state.status or "Unknown"
+    return Action.model_construct(metadata=said, **fields)
 
 
 def same_thing(entity: Entity, source: Mapping[str, Any]) -> bool:

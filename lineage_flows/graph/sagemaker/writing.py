@@ -1,7 +1,7 @@
 """Makes one entity or one association stand in SageMaker: create, adopt what is there already, bring up to date.
 
-Knows calls and what SageMaker says of things; must not know the cache. Everything here may be done twice: whoever was killed between
-a call and noting it does it again, meets what is there, and adopts it.
+Knows calls and what SageMaker says of things; must not know the cache. Everything here may be done twice: whoever was
+killed between a call and noting it does it again, meets what is there, and adopts it.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ def bring(client: Client, entity: Entity, there: There | None, tags: Mapping[str
 
 
 def join(client: Client, source: str, destination: str, kind: str) -> None:
-    """Make an association stand. That it is there already is success: a repeated AddAssociation is refused like a repeated
-    Create (inferred).
+    """Make an association stand. That it is there already is success.
+
+    A repeated AddAssociation is refused like a repeated Create (inferred).
 
     Raises:
         SageMakerError: it cannot, now or ever.
