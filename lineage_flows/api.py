@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from lineage_flows.compare.changes import RunDifference
-from lineage_flows.errors import GraphError, KeeperUnavailableError
+from lineage_flows.errors import GraphError
 from lineage_flows.graph.columns import ColumnLink, ColumnTrace
-from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.model import Entity
+from lineage_flows.graph.opening import open_graph
 from lineage_flows.graph.query import Path as LineagePath
 from lineage_flows.graph.query import Walk, WalkEdge, WalkNode
 from lineage_flows.graph.runs import RunKind, RunSummary, run_summary
@@ -51,17 +51,11 @@ def lineage(settings: Settings | None = None) -> Lineage:
     Raises:
         SettingsError: a setting is wrong.
         HomeError: the home is no folder.
-        KeeperUnavailableError: the graph cannot be opened, or the keeper is one that this version does not have.
+        KeeperUnavailableError: the graph cannot be opened.
     """
     settings = settings or load_settings()
-    if settings.keeper != "embedded":
-        raise KeeperUnavailableError(
-            f"the keeper {settings.keeper!r} cannot be opened",
-            why="this version keeps lineage in the embedded graph; events for another keeper wait in the spool",
-            fix="set LINEAGE_FLOWS_KEEPER=embedded and run `lineage-flows deliver`",
-        )
     settings.check_home()
-    return Lineage(open_embedded(settings.home / "graph.db", read_only=True), settings)
+    return Lineage(open_graph(settings, read_only=True), settings)
 
 
 class Lineage:

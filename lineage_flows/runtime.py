@@ -193,17 +193,11 @@ def graph_path(settings: Settings) -> str:
 
 
 def receivers(settings: Settings) -> list[Receiver]:
-    """Who gets the events: the graph, and the user's own OpenLineage configuration when there is one.
-
-    With the ``sagemaker`` keeper, which this version does not have yet, events for the graph stay in the spool.
-    """
+    """Who gets the events: the graph, and the user's own OpenLineage configuration when there is one."""
     from lineage_flows.delivery import GraphReceiver, openlineage_receivers
-    from lineage_flows.graph.embedded import open_embedded
+    from lineage_flows.graph.opening import open_graph
 
-    found: list[Receiver] = []
-    if settings.keeper == "embedded":
-        found.append(GraphReceiver(lambda: open_embedded(graph_path(settings))))
-    return [*found, *openlineage_receivers()]
+    return [GraphReceiver(lambda: open_graph(settings)), *openlineage_receivers()]
 
 
 def active() -> Runtime | None:

@@ -35,6 +35,7 @@ from lineage_flows.policy import (
     parse_rules,
     rule_of_level,
 )
+from lineage_flows.sagemaker_settings import SageMakerSettings
 
 __all__ = ["CaptureLevel", "Keeper", "Settings", "load_settings"]
 
@@ -52,7 +53,7 @@ _SCOPES = ("flow", "tag", "task")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Settings(BaseSettings):
+class Settings(SageMakerSettings, BaseSettings):
     """All settings of the project. The environment (``LINEAGE_FLOWS_<NAME>``) wins over pyproject.toml.
 
     Raises:

@@ -131,8 +131,11 @@ def test_a_record_of_a_later_format_is_refused(graph: Lineage, data: bytes, monk
         graph.record("brave-otter")
 
 
-def test_another_keeper_is_not_there_yet(home: Path) -> None:
-    with pytest.raises(KeeperUnavailableError, match="wait in the spool"):
+def test_sagemaker_without_a_region_says_what_to_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(KeeperUnavailableError, match="AWS_REGION"):
         lineage(load_settings(keeper="sagemaker"))
 
 

@@ -35,7 +35,7 @@ class GraphConfig(Config):
     """Configuration of the transport.
 
     Attributes:
-        home: folder of the embedded graph; None takes it from the settings.
+        home: folder of the graph; None takes it from the settings.
     """
 
     home: str | None = None
@@ -54,7 +54,7 @@ class GraphConfig(Config):
 
 
 class GraphTransport(Transport):
-    """Projects each event into the embedded graph. Safe for threads, processes and forks."""
+    """Projects each event into the graph. Safe for threads, processes and forks."""
 
     kind = "lineage_flows"
     config_class = GraphConfig
@@ -78,7 +78,7 @@ class GraphTransport(Transport):
         return True
 
     def _open(self) -> Keeper:
-        from lineage_flows.graph.embedded import open_embedded
+        from lineage_flows.graph.opening import open_graph
 
-        home = Path(self.config.home).expanduser() if self.config.home else load_settings().home
-        return open_embedded(home / "graph.db")
+        given = {"home": Path(self.config.home)} if self.config.home else {}
+        return open_graph(load_settings(**given))

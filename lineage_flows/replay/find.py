@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lineage_flows.errors import KeeperUnavailableError, ReplayError
+from lineage_flows.errors import ReplayError
 from lineage_flows.records import RunRecord, read_run_record
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
-    from lineage_flows.graph.keeper import Keeper
     from lineage_flows.graph.runs import RunSummary
     from lineage_flows.settings import Settings
 
@@ -39,10 +38,11 @@ def find_record(reference: str, settings: Settings, store: Store) -> tuple[RunRe
         RecordFormatError: the record is not one this version reads.
         ContentError: the record's blob is missing or altered.
     """
+    from lineage_flows.graph.opening import open_graph
     from lineage_flows.graph.reference import resolve_run
     from lineage_flows.graph.runs import run_summary
 
-    keeper = _keeper(settings)
+    keeper = open_graph(settings, read_only=True)
     try:
         run = run_summary(resolve_run(keeper, reference))
         notes: tuple[str, ...] = ()
@@ -54,18 +54,6 @@ def find_record(reference: str, settings: Settings, store: Store) -> tuple[RunRe
     if run.record_digest is None:
         raise _no_record(run)
     return read_run_record(store.get(run.record_digest)), notes
-
-
-def _keeper(settings: Settings) -> Keeper:
-    from lineage_flows.graph.embedded import open_embedded
-    from lineage_flows.runtime import graph_path
-
-    if settings.keeper != "embedded":
-        raise KeeperUnavailableError(
-            f"the keeper {settings.keeper} cannot be asked by this version",
-            fix="set LINEAGE_FLOWS_KEEPER=embedded",
-        )
-    return open_embedded(graph_path(settings), read_only=True)
 
 
 def _no_record(run: RunSummary) -> ReplayError:

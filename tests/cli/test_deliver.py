@@ -53,11 +53,15 @@ def test_what_the_graph_refuses_is_kept_aside_and_named(call, spooled) -> None:
     assert "1 event refused for good" in call("deliver").out
 
 
-def test_with_another_keeper_events_wait(call, spooled, monkeypatch) -> None:
+def test_for_a_sagemaker_that_cannot_be_called_events_wait(call, spooled, monkeypatch) -> None:
     monkeypatch.setenv("LINEAGE_FLOWS_KEEPER", "sagemaker")
-    said = call("deliver")
-    assert said.code == 0
-    assert "Nobody receives events" in said.out
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    said = call("deliver", "--timeout", "5", "--json")
+    assert said.code == 2
+    assert "AWS_REGION" in said.document["receivers"][0]["error"]
+    assert said.document["receivers"][0]["left"] == 12
     assert call("runs", "--json").document["error"]["type"] == "KeeperUnavailableError"
     monkeypatch.delenv("LINEAGE_FLOWS_KEEPER")
     assert call("deliver", "--json").document["receivers"][0]["delivered"] == 12
