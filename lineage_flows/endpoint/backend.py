@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from lineage_flows.endpoint.moments import utc_now
 from lineage_flows.endpoint.store import Store
 
-__all__ = ["Answer", "Backend", "Handler", "Quotas", "Request", "utc_now"]
+__all__ = ["Answer", "Backend", "Handler", "Quotas", "Request"]
 
 Request = dict[str, Any]
 """A request's members by name, validated: moments are RFC 3339 texts, the rest is as in JSON."""
 
 Answer = dict[str, Any]
 """An answer's members by name, as JSON has them: moments are seconds since 1970. None is left out."""
-
-
-def utc_now() -> str:
-    """This moment, as the graph writes moments."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 @dataclass(frozen=True, slots=True)
