@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 from lineage_flows.delivery import Spool
 from lineage_flows.events.event import Event
 from tests.conftest import free_port

@@ -72,7 +72,9 @@ class Double:
         return found
 
     def _answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        verb = next(word for word in ("Create", "Describe", "Update", "Delete", "List", "Add") if operation.startswith(word))
+        verb = next(
+            word for word in ("Create", "Describe", "Update", "Delete", "List", "Add") if operation.startswith(word)
+        )
         what = operation.removeprefix(verb)
         if what == "Association":
             return self._add(given)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.errors import GraphError, KeeperUnavailableError, SageMakerError
-from lineage_flows.graph.sagemaker import quotas
 from tests.graph.kit import events_of, graph_of
-from tests.graph.sagemaker.double import Double, refusal
-from tests.graph.sagemaker.kit import deliver, keeper_over, new_cache, plain
+from tests.graph.sagemaker.double import Double
+from tests.graph.sagemaker.kit import deliver, keeper_over, plain
 from tests.graph.stories import stories
-from tests.support.records import backtest_record
 
 
 @given(record=stories(), size=st.integers(1, 30))
