@@ -355,7 +355,9 @@ def _check_names() -> None:
 
 
 def _one_of_the_settings() -> str:
-    return "one of the settings " + ", ".join(Settings.model_fields)
+    return "one of the settings " + ", ".join(
+        sorted(Settings.model_fields, key=lambda name: name.startswith("sagemaker_"))
+    )
 
 
 def _explain_rule(error: RuleError) -> SettingsError:

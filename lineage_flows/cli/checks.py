@@ -212,6 +212,7 @@ def _graph(settings: Settings) -> Finding:
 
 
 def _spool(settings: Settings) -> Finding:
+    from lineage_flows.graph.opening import held_back
     from lineage_flows.runtime import open_spool, receivers
 
     if not (settings.home / "spool.db").exists():
@@ -224,11 +225,22 @@ def _spool(settings: Settings) -> Finding:
         spool.close()
     said = [f"{count(amount, 'event')} waiting for {name}" for name, amount in waiting.items() if amount]
     put_aside = [f"{count(amount, 'event')} that {name} refuses" for name, amount in parked.items() if amount]
+    held = held_back(settings)
+    if held.parked:
+        put_aside.append(f"{count(len(held.parked), 'thing')} that SageMaker refuses")
+    if held.undone:
+        said.append(f"{count(held.undone, 'thing')} waiting for SageMaker")
     if put_aside:
         return (
             "failed",
             listing([*put_aside, *said]),
-            "see the reasons with `lineage-flows deliver --json`, and report them",
+            "see the reasons with `lineage-flows deliver --parked`, and report them",
+        )
+    if held.near:
+        return (
+            "warning",
+            f"SageMaker's quotas are nearly used: {listing([*held.near, *said])}",
+            "have them raised, prune old runs, or set LINEAGE_FLOWS_SAGEMAKER_DETAIL=runs",
         )
     if said:
         return "warning", listing(said), "run `lineage-flows deliver`"

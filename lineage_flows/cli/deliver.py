@@ -10,6 +10,7 @@ import typer
 
 from lineage_flows.cli.answer import DONE, FAILED, Answer, AsJson, progress_bar
 from lineage_flows.cli.opened import chosen_settings
+from lineage_flows.graph.opening import Held
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,22 +25,26 @@ _TIMEOUT = 60.0
 def deliver(
     context: typer.Context,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds at most for each receiver.")] = _TIMEOUT,
+    parked_only: Annotated[bool, typer.Option("--parked", help="Only show what was put aside, and why.")] = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Deliver the events that are left in the spool, and drop what everybody has had for a month.
 
-    Exit code 0 when nothing is left, 2 when something is.
+    What SageMaker would not take is offered again, too. Exit code 0 when nothing is left, 2 when something is.
     """
     from lineage_flows.delivery import DeliveryReport, deliver_once
+    from lineage_flows.graph.opening import held_back
     from lineage_flows.runtime import open_spool, receivers
 
     settings = chosen_settings(context)
     settings.check_home()
     if not (settings.home / "spool.db").exists():
         nothing = DeliveryReport(receivers=())
-        return Answer(_document(nothing, [], 0), lambda: ["No event has been accepted yet."], as_json)
+        return Answer(_document(nothing, [], 0, Held()), lambda: ["No event has been accepted yet."], as_json)
     spool = open_spool(settings)
     try:
+        if parked_only:
+            return _put_aside(spool.parked(), held_back(settings), as_json)
         wanted = receivers(settings)
         with _progress() as on_progress:
             report = deliver_once(spool, wanted, settings.home, timeout=timeout, on_progress=on_progress)
@@ -47,34 +52,67 @@ def deliver(
         pruned = spool.prune([receiver.name for receiver in wanted]) if report.complete else 0
     finally:
         spool.close()
-    document = _document(report, parked, pruned)
-    return Answer(document, lambda: _shown(report, parked, pruned), as_json, DONE if report.complete else FAILED)
+    held = held_back(settings)
+    document = _document(report, parked, pruned, held)
+    done = report.complete and not held.parked and not held.undone
+    return Answer(document, lambda: _shown(report, parked, pruned, held), as_json, DONE if done else FAILED)
 
 
-def _document(report: DeliveryReport, parked: list[ParkedEvent], pruned: int) -> dict[str, object]:
-    refused = [
+def _put_aside(parked: list[ParkedEvent], held: Held, as_json: bool) -> Answer:
+    document: dict[str, object] = {"refused": _refused(parked), **_held(held)}
+    return Answer(document, lambda: _shown_parked(parked, held), as_json, FAILED if parked or held.parked else DONE)
+
+
+def _held(held: Held) -> dict[str, object]:
+    return {
+        "parked": [{"what": item.what, "reason": item.reason} for item in held.parked],
+        "undone": held.undone,
+        "waiting": held.waiting,
+    }
+
+
+def _document(report: DeliveryReport, parked: list[ParkedEvent], pruned: int, held: Held) -> dict[str, object]:
+    document = {"complete": report.complete, "receivers": list(report.receivers), "refused": _refused(parked)}
+    return {**document, "pruned": pruned, **_held(held)}
+
+
+def _refused(parked: list[ParkedEvent]) -> list[dict[str, object]]:
+    return [
         {"receiver": item.receiver, "run_id": item.event.run_id, "kind": item.event.kind, "reason": item.reason}
         for item in parked
     ]
-    return {"complete": report.complete, "receivers": list(report.receivers), "refused": refused, "pruned": pruned}
 
 
-def _shown(report: DeliveryReport, parked: list[ParkedEvent], pruned: int) -> Iterator[RenderableType]:
-    from lineage_flows.cli.tables import cell, grid, heading, note
+def _shown_parked(parked: list[ParkedEvent], held: Held) -> Iterator[RenderableType]:
+    from lineage_flows.cli.tables import cell, grid, heading
     from lineage_flows.ui.text import clip, count
 
-    if not report.receivers:
-        yield cell("Nobody receives events: the keeper is not the embedded graph, and OpenLineage is not configured.")
-    else:
-        yield grid(
-            ("receiver", "delivered", "left", "last failure"),
-            [(to.name, str(to.delivered), str(to.left), clip(to.error or "", 200)) for to in report.receivers],
-            right=("delivered", "left"),
-        )
+    if not parked and not held.parked:
+        yield cell("Nothing was put aside.")
     if parked:
         yield heading(f"{count(len(parked), 'event')} refused for good, kept in the spool")
         rows = [(item.receiver, item.event.run_id, item.event.kind, clip(item.reason, 200)) for item in parked[:20]]
         yield grid(("receiver", "run id", "event", "reason"), rows, whole=("run id",))
+    if held.parked:
+        yield heading(f"{count(len(held.parked), 'thing')} that SageMaker would not take, kept in the home")
+        yield grid(("what", "reason"), [(clip(item.what, 120), clip(item.reason, 400)) for item in held.parked[:20]])
+
+
+def _shown(report: DeliveryReport, parked: list[ParkedEvent], pruned: int, held: Held) -> Iterator[RenderableType]:
+    from lineage_flows.cli.tables import grid, note
+    from lineage_flows.ui.text import clip, count
+
+    yield grid(
+        ("receiver", "delivered", "left", "last failure"),
+        [(to.name, str(to.delivered), str(to.left), clip(to.error or "", 200)) for to in report.receivers],
+        right=("delivered", "left"),
+    )
+    if parked or held.parked:
+        yield from _shown_parked(parked, held)
+    if held.undone:
+        yield note(f"{count(held.undone, 'thing')} still to be written to SageMaker")
+    if held.waiting:
+        yield note(f"{count(held.waiting, 'association')} waiting for a run that is not known yet")
     if pruned:
         yield note(f"{count(pruned, 'event')} that everybody has had for a month dropped")
 

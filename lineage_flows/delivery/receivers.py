@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lineage_flows.delivery.forks import guard_forks
 from lineage_flows.errors import DeliveryError, EventError, LineageError
@@ -16,7 +16,7 @@ from lineage_flows.events import Event
 if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
 
-__all__ = ["GRAPH", "GraphReceiver", "Receiver"]
+__all__ = ["GRAPH", "GraphReceiver", "Holding", "Receiver"]
 
 GRAPH = "graph"
 """Name of the receiver that writes into the graph."""
@@ -53,6 +53,19 @@ class Receiver(Protocol):
 
     def close(self) -> None:
         """Let go of connections; ``receive`` may be called again and takes them up anew."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A receiver that may have taken events and hold some of what they say back."""
+
+    def hand_on(self) -> None:
+        """Try again all that is held back.
+
+        Raises:
+            LineageError: some of it still is.
+        """
         ...
 
 
@@ -105,6 +118,20 @@ class GraphReceiver:
                     why=f"{type(error).__name__}: {error}",
                     fix="report it, with the event; `lineage-flows deliver` offers it again after an upgrade",
                 ) from error
+            except BaseException:
+                self._drop()
+                raise
+
+    def hand_on(self) -> None:
+        """Bring to a graph that is elsewhere what waits here or was put aside; see ``Holding``."""
+        from lineage_flows.graph.keeper import Remote
+
+        with self._lock:
+            try:
+                if self._keeper is None:
+                    self._keeper = self._open_keeper()
+                if isinstance(self._keeper, Remote):
+                    self._keeper.deliver()
             except BaseException:
                 self._drop()
                 raise

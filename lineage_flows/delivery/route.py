@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lineage_flows.delivery.receivers import Receiver
+from lineage_flows.delivery.receivers import Holding, Receiver
 from lineage_flows.delivery.spool import Spool, SpooledEvent
 from lineage_flows.delivery.turns import Turns
 from lineage_flows.errors import EventError, LineageError
@@ -105,6 +105,8 @@ class Route:
                         self._spool.unpark(self.name, item.seq)
                         self.delivered += 1
                         self._on_progress()
+                if mine and isinstance(self._receiver, Holding):
+                    self._receiver.hand_on()
         except Exception as error:  # noqa: BLE001 - as in ``attempt``
             self._failed(error)
 

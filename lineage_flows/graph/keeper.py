@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity, LineageType, Use
 
@@ -24,6 +24,7 @@ __all__ = [
     "Keeper",
     "Layers",
     "Link",
+    "Remote",
     "flatten",
     "merge",
     "run_handle",
@@ -219,4 +220,17 @@ class Keeper(Protocol):
 
     def close(self) -> None:
         """Give everything back; a closed keeper is not used again."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A keeper whose graph is elsewhere, so that what was merged here may still have to be brought there."""
+
+    def deliver(self) -> None:
+        """Try again all that waits, and all that was put aside.
+
+        Raises:
+            GraphError: some of it could not be done now.
+        """
         ...

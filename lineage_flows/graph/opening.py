@@ -5,6 +5,8 @@ Knows the settings and the keepers; loads only the keeper that is asked for.
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lineage_flows.settings import Settings
@@ -12,14 +14,52 @@ from lineage_flows.settings import Settings
 if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
     from lineage_flows.graph.sagemaker import SageMakerKeeper
+    from lineage_flows.graph.sagemaker.cache import ParkedCall
 
-__all__ = ["GRAPH_FILE", "SAGEMAKER_FILE", "open_graph", "open_sagemaker_graph"]
+__all__ = ["GRAPH_FILE", "SAGEMAKER_FILE", "Held", "held_back", "open_graph", "open_sagemaker_graph"]
 
 GRAPH_FILE = "graph.db"
 """The embedded graph, in the home."""
 
 SAGEMAKER_FILE = "sagemaker.db"
 """What this home has put into SageMaker, in the home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a home has not brought to SageMaker.
+
+    Attributes:
+        parked: what SageMaker would not take, and why.
+        undone: how many entities and associations could be written now.
+        waiting: how many associations wait for a run that is not known yet, or for what was put aside.
+        near: quotas of which four fifths are used, in words.
+    """
+
+    parked: tuple[ParkedCall, ...] = ()
+    undone: int = 0
+    waiting: int = 0
+    near: tuple[str, ...] = ()
+
+
+def held_back(settings: Settings) -> Held:
+    """What a home has not brought to SageMaker; asks nobody else.
+
+    Raises:
+        HomeError, KeeperUnavailableError: the home's own file cannot be read.
+    """
+    path = settings.home / SAGEMAKER_FILE
+    if settings.keeper != "sagemaker" or not path.exists():
+        return Held()
+    from lineage_flows.graph.sagemaker.cache import Cache
+    from lineage_flows.graph.sagemaker.quotas import near_limits
+
+    cache = Cache(path)
+    try:
+        near = near_limits(cache.counts(), settings.all_quotas, warn=False)
+        return Held(tuple(cache.parked()), *cache.backlog(time.time()), tuple(near))
+    finally:
+        cache.close()
 
 
 def open_graph(settings: Settings, *, read_only: bool = False) -> Keeper:

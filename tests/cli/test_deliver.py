@@ -26,7 +26,18 @@ def test_what_was_left_reaches_the_graph(call, spooled) -> None:
 
 def test_an_empty_home_has_nothing_to_deliver_and_is_not_made(call, home) -> None:
     said = call("deliver", "--json")
-    assert (said.code, said.document) == (0, {"complete": True, "receivers": [], "refused": [], "pruned": 0})
+    assert (said.code, said.document) == (
+        0,
+        {
+            "complete": True,
+            "receivers": [],
+            "refused": [],
+            "pruned": 0,
+            "parked": [],
+            "undone": 0,
+            "waiting": 0,
+        },
+    )
     assert not home.exists()
 
 

@@ -278,14 +278,16 @@ class Cache:
             (found["Association"],) = connection.execute("SELECT count(*) FROM there_edge").fetchone()
         return found
 
-    def backlog(self) -> int:
-        """How many entities and associations are due or wait, those that are parked aside."""
+    def backlog(self, now: float) -> tuple[int, int]:
+        """How much could be done now and is not, and how many associations wait for an end; what is parked aside."""
         with self._open() as connection:
-            (number,) = connection.execute(
+            undone, waiting = connection.execute(
                 """SELECT (SELECT count(*) FROM due WHERE parked IS NULL)
-                + (SELECT count(*) FROM due_edge WHERE parked IS NULL)"""
+                + (SELECT count(*) FROM due_edge WHERE parked IS NULL AND after <= ?1),
+                (SELECT count(*) FROM due_edge WHERE parked IS NULL AND after > ?1)""",
+                (now,),
             ).fetchone()
-        return int(number)
+        return undone, waiting
 
     def close(self) -> None:
         """Let the file go."""

@@ -7,6 +7,7 @@ what it was not able to write waits in the cache, on disk, for the next delivery
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,9 +93,9 @@ class SageMakerKeeper:
         """What SageMaker would not take, and why."""
         return self._written().parked()
 
-    def waiting(self) -> int:
-        """How many entities and associations are still to be written."""
-        return self._written().backlog()
+    def backlog(self) -> tuple[int, int]:
+        """How much could be written now and is not, and how many associations wait for a run that is not known yet."""
+        return self._written().backlog(time.time())
 
     def counts(self) -> dict[str, int]:
         """How many of each kind this home has put into SageMaker."""

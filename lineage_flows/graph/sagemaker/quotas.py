@@ -22,15 +22,15 @@ WARN_AT: Final = 0.8
 _warned: set[str] = set()
 
 
-def near_limits(counts: Mapping[str, int], quotas: Mapping[str, int]) -> list[str]:
-    """The quotas of which four fifths are used, in words; each is logged once a process."""
+def near_limits(counts: Mapping[str, int], quotas: Mapping[str, int], *, warn: bool = True) -> list[str]:
+    """The quotas of which four fifths are used, in words; with ``warn`` each is logged once a process."""
     near = []
     for name, quota in sorted(quotas.items()):
         number = counts.get(KINDS.get(name, ""), 0)
         if number < WARN_AT * quota:
             continue
         near.append(f"{number} of {quota} {name}")
-        if name not in _warned:
+        if warn and name not in _warned:
             _warned.add(name)
             _log.warning(
                 "lineage: this home has put %d %s into SageMaker, and the quota of the account is %d: have it raised, prune old "

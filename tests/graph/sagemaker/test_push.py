@@ -20,5 +20,302 @@ def test_the_same_graph_as_the_embedded_one(record: Any, size: int) -> None:
     keeper = keeper_over(double)
     deliver(keeper, events_of(record), size)
     assert plain(keeper) == plain(graph_of(events_of(record)))
-    assert keeper.waiting() == 0
+    assert keeper.backlog() == (0, 0)
     assert keeper.parked() == []
+
+
+def test_a_run_costs_its_new_things_and_nothing_known_is_asked_for() -> None:
+    double = Double()
+    keeper = keeper_over(double)
+    record = backtest_record()
+    for event in events_of(record):
+        deliver(keeper, [event])
+    entities, edges = plain(graph_of(events_of(record)))
+    assert double.calls["AddAssociation"] == len(edges)
+    assert sum(double.calls[f"Create{kind}"] for kind in ("Artifact", "Action", "Context")) == len(entities)
+    actions = sum(identity[0] == "Action" for identity in entities)
+    assert double.calls["UpdateAction"] <= actions
+    assert not [name for name in double.calls if name.startswith(("List", "Describe"))]
+
+    double.calls.clear()
+    second = backtest_record(FLOW_ID[:-2] + "99")
+    deliver(keeper, events_of(second))
+    both = plain(graph_of([*events_of(record), *events_of(second)]))
+    assert double.calls == {
+        "CreateAction": _new(both[0], entities, "Action"),
+        "CreateArtifact": _new(both[0], entities, "Artifact"),
+        "AddAssociation": len(both[1]) - len(edges),
+    }, "a run of one batch has its end already when it is created, and its flow, code and data are there"
+
+    double.calls.clear()
+    deliver(keeper, [*events_of(record), *events_of(second)])
+    assert not double.calls
+
+
+def test_nothing_is_said_of_a_thing_before_it_stands_and_all_of_it_is_tagged() -> None:
+    double = Double()
+    keeper = keeper_over(double, tags={"managed-by": "lineage-flows", "team": "quant"})
+    deliver(keeper, events_of(backtest_record()))
+    wanted = [{"Key": "managed-by", "Value": "lineage-flows"}, {"Key": "team", "Value": "quant"}]
+    assert all(tags == wanted for tags in double.tags.values())
+    assert set(double.tags) == set(double.entities)
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("error", ["timeout", "killed"])
+def test_whatever_call_fails_before_or_after_it_was_done_the_graph_ends_the_same(place: str, error: str) -> None:
+    """Each call fails once: with a time-out, or with the process, so that the next one begins with what is on disk."""
+    double = Double()
+    path = new_cache()
+    keeper = keeper_over(double, path)
+    events = events_of(backtest_record())
+    failed: set[str] = set()
+
+    def once(operation: str, given_: dict[str, Any]) -> None:
+        key = f"{operation} {given_}"
+        if key not in failed and not operation.startswith(("List", "Describe")):
+            failed.add(key)
+            if error == "timeout":
+                raise refusal("InternalFailure", status=500)
+            raise KeyboardInterrupt
+
+    setattr(double, place, once)
+    for _ in range(2000):
+        try:
+            deliver(keeper, events)
+        except GraphError:
+            continue
+        except KeyboardInterrupt:
+            keeper.close()
+            keeper = keeper_over(double, path)
+            continue
+        break
+    assert failed
+    assert plain(keeper) == plain(graph_of(events))
+    assert keeper.backlog() == (0, 0)
+
+
+@given(seed=st.integers(0, 10_000), record=stories())
+@settings(max_examples=15, deadline=None)
+def test_under_any_faults_nothing_is_lost_or_doubled(seed: int, record: Any) -> None:
+    double = Double()
+    chance = random.Random(seed)
+    path = new_cache()
+    faults = [
+        refusal("ThrottlingException", "Rate exceeded"),
+        refusal("InternalFailure", status=500),
+        refusal("ServiceUnavailable", status=503),
+        refusal("ConflictException", "being modified"),
+    ]
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        if chance.random() < 0.15 and not (operation.startswith(("List", "Describe", "Create"))):
+            raise chance.choice(faults)
+        if chance.random() < 0.15:
+            raise chance.choice(faults[:3])
+
+    def after(operation: str, given_: dict[str, Any]) -> None:
+        if chance.random() < 0.1:
+            raise faults[1]
+
+    double.before, double.after = before, after
+    events = events_of(record)
+    size = chance.randint(1, len(events))
+    for begin in range(0, len(events), size):
+        batch = events[begin : begin + size]
+        for _ in range(1000):
+            keeper = keeper_over(double, path)
+            try:
+                deliver(keeper, batch)
+                break
+            except GraphError:
+                continue
+            finally:
+                keeper.close()
+    double.before = double.after = lambda operation, given_: None
+    keeper = keeper_over(double, path)
+    keeper.deliver()
+    assert plain(keeper) == plain(graph_of(events))
+    assert keeper.parked() == []
+
+
+def test_what_exists_already_is_adopted_by_its_exact_source_and_brought_up_to_date() -> None:
+    double = Double()
+    events = events_of(backtest_record())
+    deliver(keeper_over(double), events)
+    prices = next(item for item in double.entities.values() if item["Source"]["SourceUri"].endswith("prices.parquet"))
+    prices["Properties"] = {"note": "by hand"}
+    other = {**prices["Source"], "SourceTypes": [{"SourceIdType": "Custom", "Value": "another version"}]}
+    double.create_artifact(Source=other, ArtifactType="DataSet")
+    double.calls.clear()
+    another_home = keeper_over(double)
+    deliver(another_home, events)
+    assert another_home.backlog() == (0, 0)
+    assert prices["Properties"]["note"] == "by hand", "what somebody else said of data stays"
+    assert set(prices["Properties"]) > {"note", "name"}
+    assert double.calls["UpdateArtifact"] == 1, "what stands as it should is not written again"
+    assert double.calls["UpdateAction"] == 0
+
+
+def test_an_adoption_is_patient_with_lists_that_lag_and_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_LAGS", (0.0, 0.0))
+    double = Double()
+    events = events_of(backtest_record())
+    deliver(keeper_over(double), events)
+    double.hidden = {arn for arn, item in double.entities.items() if item["kind"] == "Artifact"}
+    keeper = keeper_over(double)
+    with pytest.raises(SageMakerError, match="is not found"):
+        deliver(keeper, events)
+    assert keeper.parked() == []
+    double.hidden = set()
+    deliver(keeper, events)
+    assert keeper.backlog() == (0, 0)
+    assert plain(keeper) == plain(graph_of(events))
+
+
+def test_what_was_deleted_there_is_made_anew_with_all_that_hung_on_it() -> None:
+    double = Double()
+    keeper = keeper_over(double)
+    first, second = backtest_record(), backtest_record(FLOW_ID[:-2] + "99")
+    deliver(keeper, events_of(first))
+    shared = [
+        arn
+        for arn, item in double.entities.items()
+        if item["kind"] == "Context" or "prices.parquet" in str(item["Source"])
+    ]
+    for arn in shared:
+        double.vanish(arn)
+    deliver(keeper, events_of(second))
+    assert plain(keeper) == plain(graph_of([*events_of(first), *events_of(second)]))
+
+
+def test_poison_is_put_aside_with_its_reason_and_holds_back_nothing_else() -> None:
+    double = Double()
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        if operation == "CreateArtifact" and given_["ArtifactType"] == "Model":
+            raise refusal("ValidationException", "1 validation error detected: no models on Mondays")
+
+    double.before = before
+    keeper = keeper_over(double)
+    record = backtest_record()
+    deliver(keeper, events_of(record))
+    (parked,) = keeper.parked()
+    assert "no models on Mondays" in parked.reason
+    entities, edges = plain(keeper)
+    whole = plain(graph_of(events_of(record)))
+    assert len(whole[0]) - len(entities) == 1
+    assert keeper.backlog()[0] == 0
+    double.calls.clear()
+    deliver(keeper, events_of(record))
+    assert not double.calls, "what was put aside is not tried again by every delivery"
+    double.before = lambda operation, given_: None
+    keeper.deliver()
+    assert plain(keeper) == whole
+    assert keeper.parked() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("AccessDeniedException", "role `writer`"),
+        ("ExpiredTokenException", "renew"),
+        ("UnknownOperationException", "AWS_ENDPOINT_URL_SAGEMAKER"),
+        ("ThrottlingException", "later"),
+        ("ResourceLimitExceeded", "quota"),
+    ],
+)
+def test_an_outage_keeps_everything_and_costs_few_calls(code: str, says: str) -> None:
+    double = Double()
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        raise refusal(code, "no")
+
+    double.before = before
+    keeper = keeper_over(double)
+    events = events_of(backtest_record())
+    for _ in range(12):
+        with pytest.raises(SageMakerError, match=says):
+            deliver(keeper, events)
+    assert keeper.parked() == []
+    assert sum(double.calls.values()) <= 12 * 16
+    double.before = lambda operation, given_: None
+    deliver(keeper, events)
+    assert plain(keeper) == plain(graph_of(events))
+
+
+def test_a_full_kind_holds_back_no_other() -> None:
+    double = Double()
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        if operation == "CreateArtifact":
+            raise refusal("ResourceLimitExceeded", "6000")
+
+    double.before = before
+    keeper = keeper_over(double)
+    with pytest.raises(SageMakerError, match="SAGEMAKER_DETAIL"):
+        deliver(keeper, events_of(backtest_record()))
+    assert {item["kind"] for item in double.entities.values()} == {"Action", "Context"}
+    assert double.edges
+
+
+def test_an_association_with_a_run_of_another_machine_waits_for_it_and_costs_little() -> None:
+    double = Double()
+    here, there = keeper_over(double), keeper_over(double)
+    original = backtest_record()
+    replay = replay_record(original)
+    deliver(here, events_of(replay))
+    assert here.backlog()[1] > 0
+    lists = double.calls["ListActions"]
+    deliver(here, events_of(replay))
+    assert double.calls["ListActions"] == lists, "it is not looked for again by every delivery"
+    deliver(there, events_of(original))
+    here.deliver()
+    derived = {(source, destination) for (source, destination), kind in double.edges.items() if kind == "DerivedFrom"}
+    assert len(derived) == 1
+    assert here.backlog() == (0, 0)
+
+
+def test_at_the_detail_runs_what_steps_touched_outside_is_the_runs_own() -> None:
+    double = Double()
+    keeper = keeper_over(double, detail="runs")
+    record = backtest_record()
+    deliver(keeper, events_of(record))
+    entities, edges = plain(keeper)
+    assert {key[0] for key in entities} == {"Artifact", "Action", "Context"}
+    assert [key for key in entities if key[0] == "Action"] == [key for key in entities if FLOW_ID in key[-1]]
+    assert all(FLOW_ID in str(edge) for edge in edges)
+    prices = [edge for edge in edges if "prices.parquet" in str(edge[0])]
+    assert [edge[1] for edge in prices] == ["ContributedTo"]
+    assert {entity["artifact_type"] for key, entity in entities.items() if key[0] == "Artifact"} >= {
+        "Model",
+        "SourceTree",
+    }
+    assert keeper.backlog() == (0, 0)
+    calls = sum(double.calls.values())
+    deliver(keeper, events_of(record))
+    assert sum(double.calls.values()) == calls
+
+
+def test_near_a_quota_it_warns_and_falls_back_to_runs_when_set(caplog: pytest.LogCaptureFixture) -> None:
+    quotas._warned.clear()
+    double = Double()
+    keeper = keeper_over(double, fall_back=True, quotas={"actions": 6})
+    deliver(keeper, events_of(backtest_record()))
+    before = len([item for item in double.entities.values() if item["kind"] == "Action"])
+    deliver(keeper, events_of(backtest_record(FLOW_ID[:-2] + "99")))
+    assert "quota of the account is 6" in caplog.text
+    assert len([item for item in double.entities.values() if item["kind"] == "Action"]) == before + 1
+
+
+def test_the_cache_of_another_region_or_account_is_not_used() -> None:
+    path = new_cache()
+    keeper = keeper_over(Double(), path)
+    deliver(keeper, events_of(backtest_record()))
+    keeper.close()
+    with pytest.raises(KeeperUnavailableError, match="another region"):
+        keeper_over(Double("us-east-1"), path)
+
+
+def _new(whole: Any, before: Any, kind: str) -> int:
+    return sum(key[0] == kind for key in whole) - sum(key[0] == kind for key in before)
