@@ -19,7 +19,7 @@ _R = TypeVar("_R")
 
 def in_parallel(
     work: Callable[[_T], _R], items: Sequence[_T], workers: int
-) -> Iterator[tuple[_T, _R | None, Exception | None]]:
+) -> Iterator[tuple[_T, _R | None, BaseException | None]]:
     """Do some work for each item: what came of each, as it comes. Who stops asking leaves the items that were not begun undone.
 
     Args:
@@ -35,13 +35,14 @@ def in_parallel(
             yield (item, *_try(work, item))
         return
     waiting: queue.SimpleQueue[_T] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[_T, _R | None, Exception | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[_T, _R | None, BaseException | None]] = queue.SimpleQueue()
     stopping = threading.Event()
+    ahead = threading.Semaphore(workers)  # of what was looked at: who stops asking after a failure stops the calls, too
     for item in items:
         waiting.put(item)
 
     def serve() -> None:
-        while not stopping.is_set():
+        while ahead.acquire() and not stopping.is_set():
             try:
                 item = waiting.get_nowait()
             except queue.Empty:
@@ -52,13 +53,16 @@ def in_parallel(
         threading.Thread(target=serve, name=f"lineage-flows-sagemaker-{number}", daemon=True).start()
     try:
         for _ in items:
-            yield done.get()
+            came = done.get()
+            yield came
+            ahead.release()
     finally:
         stopping.set()
+        ahead.release(workers)
 
 
-def _try(work: Callable[[_T], _R], item: _T) -> tuple[_R | None, Exception | None]:
+def _try(work: Callable[[_T], _R], item: _T) -> tuple[_R | None, BaseException | None]:
     try:
         return work(item), None
-    except Exception as error:  # noqa: BLE001 - handed to the caller, who knows what it means
+    except BaseException as error:  # noqa: BLE001 - handed to the caller, who waits for it and knows what it means
         return None, error

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, get_args
 
 from lineage_flows.errors import LineageError, SageMakerError
 from lineage_flows.graph.model import LineageType
@@ -105,10 +105,10 @@ class _Push:
                 self._cache.settle(item.id, item.mark)
             else:
                 todo.append(item)
-        # New ones first: what is associated with them waits for nothing else.
-        new, changed = [item for item in todo if item.there is None], [item for item in todo if item.there is not None]
-        for items in (new, changed):
-            self._bring(items)
+        # New ones first: what is associated with them waits for nothing else. A kind at a time: one may be at its quota.
+        for kind in get_args(LineageType):
+            self._bring([item for item in todo if item.there is None and item.entity.lineage_type == kind])
+        self._bring([item for item in todo if item.there is not None])
         return bool(found)
 
     def _bring(self, items: Sequence[DueEntity]) -> None:
@@ -120,6 +120,8 @@ class _Push:
                 self._note(item, outcome)
             elif error is not None:
                 self._entity_failed(item, error)
+                if item.there is None and item.entity.lineage_type in self._full:
+                    break
 
     def _bring_one(self, item: DueEntity) -> Outcome:
         return bring(self._client, item.entity, item.there, self._options.tags)
@@ -134,7 +136,7 @@ class _Push:
             self._cache.want([item.id])
             self._park(item, outcome.problem)
 
-    def _entity_failed(self, item: DueEntity, error: Exception) -> None:
+    def _entity_failed(self, item: DueEntity, error: BaseException) -> None:
         self._tried.add(item.id)
         problem = self._sort_out(error)
         if problem.problem == "limit":
@@ -253,7 +255,7 @@ class _Push:
             return vanished
         return []
 
-    def _edge_failed(self, item: _Ready, error: Exception) -> None:
+    def _edge_failed(self, item: _Ready, error: BaseException) -> None:
         self._tried.add(item.key)
         problem = self._sort_out(error)
         if self._is_poison(item.edge, problem):
@@ -286,11 +288,11 @@ class _Push:
             return None
         return find_run(self._client, handle.removeprefix("run:"), namespace[1])
 
-    def _sort_out(self, error: Exception) -> SageMakerError:
+    def _sort_out(self, error: BaseException) -> SageMakerError:
         """What an error means for the push.
 
         Raises:
-            Exception: it is not worth going on.
+            BaseException: it is not worth going on.
         """
         if not isinstance(error, SageMakerError):
             raise error

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lineage_flows.errors import GraphError, KeeperUnavailableError, SageMakerError
+from lineage_flows.graph.sagemaker import quotas, writing
 from tests.graph.kit import events_of, graph_of
-from tests.graph.sagemaker.double import Double
-from tests.graph.sagemaker.kit import deliver, keeper_over, plain
+from tests.graph.sagemaker.double import Double, refusal
+from tests.graph.sagemaker.kit import deliver, keeper_over, new_cache, plain
 from tests.graph.stories import stories
+from tests.support.records import FLOW_ID, backtest_record, replay_record
 
 
 @given(record=stories(), size=st.integers(1, 30))
@@ -202,7 +207,7 @@ def test_poison_is_put_aside_with_its_reason_and_holds_back_nothing_else() -> No
     deliver(keeper, events_of(record))
     (parked,) = keeper.parked()
     assert "no models on Mondays" in parked.reason
-    entities, edges = plain(keeper)
+    entities, _ = plain(keeper)
     whole = plain(graph_of(events_of(record)))
     assert len(whole[0]) - len(entities) == 1
     assert keeper.backlog()[0] == 0
