@@ -86,7 +86,16 @@ _CREDENTIAL_ERRORS: Final = (
     "LoginTokenLoadError",
 )
 _BAD_INPUT: Final = ("ParamValidationError", "UnsupportedTLSVersionWarning")
-_STRANGERS: Final = ("ResponseParserError", "UnknownServiceError", "InvalidEndpointConfigurationError")
+_STRANGERS: Final = (
+    "ResponseParserError",
+    "UnknownServiceError",
+    "InvalidEndpointConfigurationError",
+    # Of an answer that is JSON and nothing that SageMaker says, botocore's parser raises what Python does.
+    "AttributeError",
+    "LookupError",
+    "TypeError",
+    "ValueError",
+)
 _READS: Final = ("Describe", "List", "Query", "Search")
 
 _FIXES: Final[dict[Problem, str]] = {

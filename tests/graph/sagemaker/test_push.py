@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lineage_flows.errors import GraphError, KeeperUnavailableError, SageMakerError
 from lineage_flows.graph.sagemaker import quotas, writing
-from tests.graph.kit import events_of, graph_of
+from tests.graph.kit import events_of, flow_id, graph_of
 from tests.graph.sagemaker.double import Double, refusal
 from tests.graph.sagemaker.kit import deliver, keeper_over, new_cache, plain
 from tests.graph.stories import stories
@@ -43,7 +43,7 @@ def test_a_run_costs_its_new_things_and_nothing_known_is_asked_for() -> None:
     assert not [name for name in double.calls if name.startswith(("List", "Describe"))]
 
     double.calls.clear()
-    second = backtest_record(FLOW_ID[:-2] + "99")
+    second = backtest_record(flow_id(99))
     deliver(keeper, events_of(second))
     both = plain(graph_of([*events_of(record), *events_of(second)]))
     assert double.calls == {
@@ -181,7 +181,7 @@ def test_an_adoption_is_patient_with_lists_that_lag_and_is_tried_again_later(mon
 def test_what_was_deleted_there_is_made_anew_with_all_that_hung_on_it() -> None:
     double = Double()
     keeper = keeper_over(double)
-    first, second = backtest_record(), backtest_record(FLOW_ID[:-2] + "99")
+    first, second = backtest_record(), backtest_record(flow_id(99))
     deliver(keeper, events_of(first))
     shared = [
         arn
@@ -308,7 +308,7 @@ def test_near_a_quota_it_warns_and_falls_back_to_runs_when_set(caplog: pytest.Lo
     keeper = keeper_over(double, fall_back=True, quotas={"actions": 6})
     deliver(keeper, events_of(backtest_record()))
     before = len([item for item in double.entities.values() if item["kind"] == "Action"])
-    deliver(keeper, events_of(backtest_record(FLOW_ID[:-2] + "99")))
+    deliver(keeper, events_of(backtest_record(flow_id(99))))
     assert "quota of the account is 6" in caplog.text
     assert len([item for item in double.entities.values() if item["kind"] == "Action"]) == before + 1
 
