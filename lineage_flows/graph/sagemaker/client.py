@@ -7,10 +7,12 @@ Knows boto3, and loads it with the first call. Region, profile, credentials and 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from lineage_flows.errors import KeeperUnavailableError
 from lineage_flows.graph.sagemaker.problems import explain, no_answer_of
@@ -21,6 +23,8 @@ WORKERS: Final = 8
 """How many calls are under way at once. SageMaker's rates are not published; more would only be throttled."""
 
 _ATTEMPTS: Final = 5
+_OF_AWS: Final = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
+"""Hosts of AWS's own: one region and account answer under several, over the internet and inside a private network."""
 _PAGE: Final = 100
 
 
@@ -48,6 +52,17 @@ class Client:
         """
         meta = self._connected().meta
         return f"{meta.region_name} at {meta.endpoint_url}"
+
+    @property
+    def home(self) -> str:
+        """What tells the SageMaker that is called from another one: the region, and of a stand-in for AWS its address.
+
+        Raises:
+            KeeperUnavailableError: as ``place``.
+        """
+        meta = self._connected().meta
+        host = urlsplit(meta.endpoint_url).hostname or ""
+        return str(meta.region_name) if _OF_AWS.search(host) else self.place
 
     def call(self, operation: str, resource: str, **parameters: object) -> dict[str, Any]:
         """Do a call, retried where that may help.

@@ -46,7 +46,7 @@ def open_sagemaker(
     held = Cache(cache) if cache is not None else None
     try:
         if held is not None:
-            held.bind("place", client.place)
+            held.bind("place", client.home)
         return SageMakerKeeper(client, held, options or Options(), namespace)
     except BaseException:
         if held is not None:

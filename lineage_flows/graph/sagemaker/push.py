@@ -80,6 +80,7 @@ class _Push:
         self._outages = 0
         self._full: set[LineageType] = set()
         self._forgotten: set[int] = set()
+        self._bound = False
 
     def run(self) -> None:
         """Go on until a round has nothing left that it can do."""
@@ -130,7 +131,9 @@ class _Push:
         if outcome.there is None:
             self._forget([item.id])
             return
-        self._cache.bind("account", ":".join(outcome.there.arn.split(":")[:5]))
+        if not self._bound:
+            self._cache.bind("account", ":".join(outcome.there.arn.split(":")[:5]))
+            self._bound = True
         self._cache.stands(item.id, outcome.there, item.mark)
         if outcome.problem is not None:
             self._cache.want([item.id])

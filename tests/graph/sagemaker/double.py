@@ -35,7 +35,7 @@ class Double:
     """Stands for a botocore client. ``before`` and ``after`` are called around each call, and may raise."""
 
     def __init__(self, region: str = "eu-central-1") -> None:
-        self.meta = SimpleNamespace(region_name=region, endpoint_url="https://double")
+        self.meta = SimpleNamespace(region_name=region, endpoint_url=f"https://api.sagemaker.{region}.amazonaws.com")
         self.entities: dict[str, dict[str, Any]] = {}
         self.edges: dict[tuple[str, str], str] = {}
         self.tags: dict[str, list[dict[str, str]]] = {}

@@ -45,6 +45,14 @@ def test_region_and_endpoint_are_those_of_the_environment(endpoint: Endpoint, mo
     assert Client().place == f"us-east-1 at {endpoint.url}"
 
 
+def test_one_region_is_one_place_whichever_way_it_is_called_and_a_stand_in_is_another(endpoint: Endpoint) -> None:
+    double = Double()
+    assert Client(lambda: double).home == "eu-central-1"
+    double.meta.endpoint_url = "https://vpce-1.api.sagemaker.eu-central-1.vpce.amazonaws.com"
+    assert Client(lambda: double).home == "eu-central-1"
+    assert Client().home == f"eu-central-1 at {endpoint.url}"
+
+
 def test_a_forked_child_calls_over_connections_of_its_own(endpoint: Endpoint) -> None:
     client = Client()
     assert client.call("ListContexts", "*")["ContextSummaries"] == []
