@@ -44,6 +44,8 @@ CREATE TABLE IF NOT EXISTS endpoint_link (      -- associations of which an end 
     PRIMARY KEY (source, destination, type)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS endpoint_link_back ON endpoint_link (destination);
+CREATE INDEX IF NOT EXISTS endpoint_newest ON entity (lineage, created, arn);
+CREATE INDEX IF NOT EXISTS endpoint_edge_newest ON association (created);
 CREATE TABLE IF NOT EXISTS endpoint_about (     -- one row
     secret BLOB NOT NULL,                       -- by which paging tokens are signed
     made TEXT NOT NULL                          -- when the tables were, which is when the account began
