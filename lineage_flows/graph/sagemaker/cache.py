@@ -246,6 +246,14 @@ class Cache:
                     (parked, after, item.source, item.destination),
                 )
 
+    def put_aside(self, number: int, reason: str) -> None:
+        """An entity stands, and not as it is here: why."""
+        with self._open() as connection:
+            connection.execute(
+                "INSERT INTO due (id, parked) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET parked = excluded.parked",
+                (number, reason),
+            )
+
     def parked(self) -> list[ParkedCall]:
         """What was put aside."""
         with self._open() as connection:

@@ -22,6 +22,8 @@ def in_parallel(
 ) -> Iterator[tuple[_T, _R | None, BaseException | None]]:
     """Do some work for each item: what came of each, as it comes. Who stops asking leaves the items that were not begun undone.
 
+    When it ends nothing is under way any more.
+
     Args:
         work: called in another thread, or in this one for a single item.
         items: what is to be done.
@@ -49,8 +51,12 @@ def in_parallel(
                 return
             done.put((item, *_try(work, item)))
 
-    for number in range(min(workers, len(items))):
-        threading.Thread(target=serve, name=f"lineage-flows-sagemaker-{number}", daemon=True).start()
+    threads = [
+        threading.Thread(target=serve, name=f"lineage-flows-sagemaker-{number}", daemon=True)
+        for number in range(min(workers, len(items)))
+    ]
+    for thread in threads:
+        thread.start()
     try:
         for _ in items:
             came = done.get()
@@ -59,6 +65,8 @@ def in_parallel(
     finally:
         stopping.set()
         ahead.release(workers)
+        for thread in threads:  # what is under way must not land after what the caller does next
+            thread.join()
 
 
 def _try(work: Callable[[_T], _R], item: _T) -> tuple[_R | None, BaseException | None]:

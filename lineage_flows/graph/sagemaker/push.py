@@ -136,8 +136,8 @@ class _Push:
             self._bound = True
         self._cache.stands(item.id, outcome.there, item.mark)
         if outcome.problem is not None:
-            self._cache.want([item.id])
-            self._park(item, outcome.problem)
+            self._cache.put_aside(item.id, str(outcome.problem))
+            self._say(outcome.problem)
 
     def _entity_failed(self, item: DueEntity, error: BaseException) -> None:
         self._tried.add(item.id)
@@ -311,6 +311,10 @@ class _Push:
 
     def _park(self, item: DueEntity | DueEdge, problem: SageMakerError) -> None:
         self._cache.failed(item, parked=str(problem))
+        self._say(problem)
+
+    @staticmethod
+    def _say(problem: SageMakerError) -> None:
         _log.warning("lineage: SageMaker does not take something, it was put aside: %s", problem)
 
 

@@ -164,7 +164,7 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
         if error.problem != "denied":
             raise
         # Somebody else's entity, which we may not change: it is associated with, and what we know of it stays here.
-        return Outcome(replace(there, held=tuple(found.properties)), error)
+        return Outcome(replace(there, digest="", held=tuple(found.properties)), error)
     return Outcome(there)
 
 

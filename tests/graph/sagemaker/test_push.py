@@ -162,6 +162,36 @@ def test_what_exists_already_is_adopted_by_its_exact_source_and_brought_up_to_da
     assert double.calls["UpdateAction"] == 0
 
 
+def test_what_somebody_else_made_and_we_may_not_change_is_associated_with_all_the_same() -> None:
+    double = Double()
+    record = backtest_record()
+    whole = plain(graph_of(events_of(record)))
+    deliver(keeper_over(double), events_of(record))
+    theirs = [arn for arn, item in double.entities.items() if item["kind"] == "Artifact"]
+    for arn in list(double.entities):
+        double.entities[arn]["Properties"] = {"note": "theirs"}
+        if arn not in theirs:
+            double.vanish(arn)
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        if operation == "UpdateArtifact":
+            raise refusal("AccessDeniedException", "not authorized to perform: sagemaker:UpdateArtifact")
+
+    double.before = before
+    keeper = keeper_over(double)
+    for event in events_of(record):
+        deliver(keeper, [event])
+    assert plain(keeper)[1] == whole[1]
+    assert len(keeper.parked()) == len(theirs)
+    assert "role `writer`" in keeper.parked()[0].reason
+    double.before = lambda operation, given_: None
+    keeper.deliver()
+    assert keeper.parked() == []
+    found = plain(keeper)[0]
+    for key, entity in whole[0].items():
+        assert entity["properties"].items() <= found[key]["properties"].items()
+
+
 def test_an_adoption_is_patient_with_lists_that_lag_and_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_LAGS", (0.0, 0.0))
     double = Double()
