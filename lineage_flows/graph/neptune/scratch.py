@@ -1,0 +1,165 @@
+"""What an export has found so far, on disk: which entities, which places of walks, and the steps between these.
+
+Knows SQLite; must not know the rules of walks. A graph may be larger than memory: here it is kept, made unique and sorted by a
+database file that nobody else sees and that goes when the export ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lineage_flows.graph.keeper import Direction
+
+__all__ = ["START", "Scratch", "Stop"]
+
+START = "start"
+"""The way of the place at which the walk from a thing begins, where that is not simply the thing itself."""
+
+_TABLES = """
+CREATE TABLE entity (arn TEXT PRIMARY KEY, created TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX entity_created ON entity (created, arn);
+CREATE TABLE stop (
+    id INTEGER PRIMARY KEY,
+    direction TEXT NOT NULL,
+    arn TEXT NOT NULL,
+    way TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    UNIQUE (direction, arn, way, detail)
+);
+CREATE TABLE step (source INTEGER NOT NULL, destination INTEGER NOT NULL, PRIMARY KEY (source, destination)) WITHOUT ROWID;
+CREATE TABLE stands (stop INTEGER NOT NULL, arn TEXT NOT NULL, PRIMARY KEY (stop, arn)) WITHOUT ROWID;
+"""
+_PAGE = 500
+
+# A place that is nothing but an entity is that entity's vertex, unless a walk from it begins elsewhere.
+_PLAIN = f"""{{stop}}.way = '' AND NOT EXISTS (
+    SELECT 1 FROM stop other WHERE other.direction = {{stop}}.direction AND other.arn = {{stop}}.arn AND other.way = '{START}'
+)"""
+
+
+class Stop(NamedTuple):
+    """A place of a walk, as ``places.Place``, with ways of the export's own (``walks``)."""
+
+    arn: str
+    way: str = ""
+    detail: str = ""
+
+
+class Scratch:
+    """The database. Use it from one thread; ``close`` it before its folder goes."""
+
+    def __init__(self, folder: Path) -> None:
+        # As it is thrown away at the end, nothing of it has to outlive a crash.
+        self._connection = sqlite3.connect(folder / "scratch.db", isolation_level=None)
+        self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN;")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+    # Entities
+
+    def add_entities(self, entities: Iterable[tuple[str, str]]) -> None:
+        """Entities of the export, by ARN, with the moment of their making."""
+        self._connection.executemany("INSERT OR IGNORE INTO entity VALUES (?, ?)", entities)
+
+    def entities_as_made(self) -> Iterator[list[str]]:
+        """ARNs in the order in which things were made, so that what belongs together comes together; some at a time."""
+        last = ("", "")
+        while True:
+            query = "SELECT created, arn FROM entity WHERE (created, arn) > (?, ?) ORDER BY created, arn LIMIT ?"
+            found = self._connection.execute(query, (*last, _PAGE)).fetchall()
+            if not found:
+                return
+            last = found[-1]
+            yield [arn for _, arn in found]
+
+    def entities(self) -> Iterator[list[str]]:
+        """ARNs in their order, some at a time."""
+        last = ""
+        while True:
+            query = "SELECT arn FROM entity WHERE arn > ? ORDER BY arn LIMIT ?"
+            found = [arn for (arn,) in self._connection.execute(query, (last, _PAGE)).fetchall()]
+            if not found:
+                return
+            last = found[-1]
+            yield found
+
+    def known(self, arns: Iterable[str]) -> set[str]:
+        """Which of these are entities of the export."""
+        return {arn for arn in arns if self._connection.execute("SELECT 1 FROM entity WHERE arn = ?", (arn,)).fetchone()}
+
+    # Places
+
+    def add_stop(self, direction: Direction, stop: Stop) -> int:
+        """The number of a place, which it is given when it is new."""
+        key = (direction, *stop)
+        self._connection.execute("INSERT OR IGNORE INTO stop (direction, arn, way, detail) VALUES (?, ?, ?, ?)", key)
+        query = "SELECT id FROM stop WHERE direction = ? AND arn = ? AND way = ? AND detail = ?"
+        (number,) = self._connection.execute(query, key).fetchone()
+        return int(number)
+
+    def add_steps(self, direction: Direction, source: int, stops: Iterable[Stop]) -> None:
+        """Where a walk goes on from a place."""
+        pairs = [(source, self.add_stop(direction, stop)) for stop in stops]
+        self._connection.executemany("INSERT OR IGNORE INTO step VALUES (?, ?)", pairs)
+
+    def add_standing(self, stop: int, arns: Iterable[str]) -> None:
+        """Which entities a walk has met when it has come to a place."""
+        self._connection.executemany("INSERT OR IGNORE INTO stands VALUES (?, ?)", [(stop, arn) for arn in arns])
+
+    def stops_after(self, direction: Direction, last: int) -> list[tuple[int, Stop]]:
+        """Places with greater numbers than ``last``, some of them, in the order of their numbers."""
+        query = "SELECT id, arn, way, detail FROM stop WHERE direction = ? AND id > ? ORDER BY id LIMIT ?"
+        rows = self._connection.execute(query, (direction, last, _PAGE)).fetchall()
+        return [(number, Stop(*stop)) for number, *stop in rows]
+
+    # What is written
+
+    def met(self) -> Iterator[str]:
+        """ARNs of everything that walks meet."""
+        query = "SELECT arn FROM stands UNION SELECT arn FROM stop WHERE way = '' ORDER BY 1"
+        for (arn,) in self._connection.execute(query):
+            yield arn
+
+    def places(self) -> Iterator[tuple[str, str, str, str]]:
+        """The places that are vertices of their own: id, direction, ARN and way."""
+        query = f"SELECT direction, arn, way, detail FROM stop WHERE NOT ({_PLAIN}) ORDER BY direction, arn, way, detail"  # noqa: S608
+        for direction, arn, way, detail in self._connection.execute(query.format(stop="stop")):
+            yield place_id(direction, Stop(arn, way, detail)), direction, arn, way
+
+    def edges(self, direction: Direction) -> Iterator[tuple[str, str]]:
+        """Ids of the vertices at the ends of each step of the walks of a direction.
+
+        From an entity whose walk begins elsewhere, a step leads there.
+        """
+        query = "SELECT arn FROM stop WHERE direction = ? AND way = ? ORDER BY arn"
+        for (arn,) in self._connection.execute(query, (direction, START)):
+            yield arn, place_id(direction, Stop(arn, START))
+        query = f"""SELECT a.arn, a.way, a.detail, {_PLAIN.format(stop="a")}, b.arn, b.way, b.detail, {_PLAIN.format(stop="b")}
+            FROM step JOIN stop a ON a.id = step.source JOIN stop b ON b.id = step.destination
+            WHERE a.direction = ? ORDER BY a.arn, a.way, a.detail, b.arn, b.way, b.detail"""  # noqa: S608 - only constants
+        for row in self._connection.execute(query, (direction,)):
+            source, destination = Stop(*row[:3]), Stop(*row[4:7])
+            yield (
+                source.arn if row[3] else place_id(direction, source),
+                destination.arn if row[7] else place_id(direction, destination),
+            )
+
+    def standing(self) -> Iterator[tuple[str, str]]:
+        """Ids of the places that are vertices of their own, each with the ARN of an entity that it stands for."""
+        query = f"""SELECT direction, stop.arn, way, detail, stop.arn FROM stop WHERE way = '' AND NOT ({_PLAIN.format(stop="stop")})
+            UNION SELECT direction, stop.arn, way, detail, stands.arn FROM stands JOIN stop ON stop.id = stands.stop
+            ORDER BY 1, 2, 3, 4, 5"""  # noqa: S608 - only constants are put in
+        for direction, arn, way, detail, stands in self._connection.execute(query):
+            yield place_id(direction, Stop(arn, way, detail)), stands
+
+
+def place_id(direction: str, stop: Stop) -> str:
+    """The id of a place's vertex. No ARN begins so."""
+    digest = hashlib.sha256("\0".join((direction, *stop)).encode()).hexdigest()
+    return f"place:{direction}:{digest[:40]}"
