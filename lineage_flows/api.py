@@ -21,8 +21,12 @@ from lineage_flows.records import RunRecord, read_run_record
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from lineage_flows.content.store import Store
-    from lineage_flows.graph.keeper import Keeper
+    from lineage_flows.graph.keeper import Direction, Keeper
+    from lineage_flows.graph.neptune.export import Exported
+    from lineage_flows.graph.neptune.tables import Format
 
 __all__ = [
     "ColumnLink",
@@ -218,6 +222,33 @@ class Lineage:
         from lineage_flows.graph.query import search
 
         return search(self._keeper, text, limit=limit)
+
+    def export(
+        self,
+        target: str | PathLike[str],
+        format: Format,
+        reference: str | None = None,
+        direction: Direction | None = None,
+    ) -> Exported:
+        """Write the graph as files that Amazon Neptune's bulk loader takes, whole or not at all; see docs/neptune.md.
+
+        Args:
+            target: a folder, or ``s3://bucket/prefix``, where nothing is yet.
+            format: ``gremlin`` or ``opencypher``: one of Neptune's load formats. Either is asked in both languages.
+            reference: only this and what is upstream or downstream of it; None exports everything.
+            direction: ``up`` or ``down``, together with ``reference``.
+
+        Raises:
+            ValueError: one of ``reference`` and ``direction`` is given without the other.
+        """
+        from lineage_flows.graph.neptune.export import export
+
+        if (reference is None) != (direction is None):
+            raise ValueError(
+                "a reference is exported with what is up or down of it, and a direction is that of a reference"
+            )
+        start = None if reference is None else self._one(reference)
+        return export(self._keeper, target, format, start, direction)
 
     def diff(self, a: str, b: str) -> RunDifference:
         """All that differs between two runs; what is no longer in the store is compared by fingerprint alone.

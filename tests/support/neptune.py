@@ -15,7 +15,10 @@ from typing import Any
 _HEADER = re.compile(r"(?P<name>(?:[^:\\]|\\:)+):(?P<type>[A-Za-z]+)(?P<single>\(single\))?")
 _SYSTEM = {"~id", "~label", "~from", "~to", ":ID", ":LABEL", ":START_ID", ":END_ID", ":TYPE"}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\dZ?)?)?")
-_NAMES = {"gremlin": ("~id", "~label", "~from", "~to", "~label"), "opencypher": (":ID", ":LABEL", ":START_ID", ":END_ID", ":TYPE")}
+_NAMES = {
+    "gremlin": ("~id", "~label", "~from", "~to", "~label"),
+    "opencypher": (":ID", ":LABEL", ":START_ID", ":END_ID", ":TYPE"),
+}
 
 
 @dataclass
@@ -79,7 +82,7 @@ def read_export(folder: Path, style: str) -> Loaded:
                 assert ";" not in values[vertex_label]
                 loaded.vertices[identity] = (values[vertex_label], own)
     for source, destination, *_ in loaded.edges.values():
-        assert source in loaded.vertices and destination in loaded.vertices, "FROM_OR_TO_VERTEX_ARE_MISSING"
+        assert {source, destination} <= loaded.vertices.keys(), "FROM_OR_TO_VERTEX_ARE_MISSING"
     return loaded
 
 
@@ -88,7 +91,8 @@ def _column(name: str, style: str, *, is_edge: bool) -> tuple[str, str]:
         assert name[0] == {"gremlin": "~", "opencypher": ":"}[style]
         return name, "String"
     match = _HEADER.fullmatch(name)
-    assert match and not re.search(r"[\s,]", name), name
+    assert match, name
+    assert not re.search(r"[\s,]", name), name
     types = {"gremlin": {"String", "Date"}, "opencypher": {"String", "DateTime"}}[style]
     assert match["type"] in types, name
     # Without it a vertex's column is a set; an edge's is single anyway; openCypher's format has no such thing.
@@ -102,7 +106,9 @@ class Ladybug:
     def __init__(self, loaded: Loaded) -> None:
         import ladybug
 
-        self._connection = ladybug.Connection(ladybug.Database(":memory:", max_db_size=1 << 30, buffer_pool_size=1 << 26))
+        self._connection = ladybug.Connection(
+            ladybug.Database(":memory:", max_db_size=1 << 30, buffer_pool_size=1 << 29)
+        )
         labels = sorted({"Artifact", "Action", "Context", "Place", *(label for label, _ in loaded.vertices.values())})
         for label in labels:
             self._connection.execute(f"CREATE NODE TABLE {label}(key STRING PRIMARY KEY)")
@@ -139,7 +145,7 @@ class Graphersal:
         import graphersal
 
         self._graph = graphersal.Graph()
-        for key, (label, own) in loaded.vertices.items():
+        for key, (label, _) in loaded.vertices.items():
             self._graph.execute(f'g.addV("{label}").property(T.id, key).iterate()', params={"key": key})
         for key, (source, destination, label, _) in loaded.edges.items():
             self._graph.execute(

@@ -7,6 +7,7 @@ graph gives the same bytes.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -15,14 +16,16 @@ from typing import Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from lineage_flows.errors import GraphError
 from lineage_flows.graph.keeper import Direction, Keeper
 from lineage_flows.graph.model import Association, Entity
 from lineage_flows.graph.neptune import tables
+from lineage_flows.graph.neptune.publish import published
 from lineage_flows.graph.neptune.scratch import Scratch
 from lineage_flows.graph.neptune.tables import Format, Kind, line
 from lineage_flows.graph.neptune.walks import explore
 
-__all__ = ["DOWNSTREAM", "PLACE", "STANDS_FOR", "UPSTREAM", "Counts", "write_folder"]
+__all__ = ["DOWNSTREAM", "PLACE", "STANDS_FOR", "UPSTREAM", "Counts", "Exported", "export", "write_folder"]
 
 PLACE = "Place"
 """Label of the vertices that are no entities but places of walks."""
@@ -48,6 +51,52 @@ class Counts(BaseModel):
     associations: int
     places: int
     steps: int
+
+
+class Exported(Counts):
+    """An export.
+
+    Attributes:
+        target: the folder or URL, as Neptune's loader is to be told it.
+        format: the load format.
+        start: ARN of what it was made for; None for the whole graph.
+        direction: ``up``, ``down``; None for the whole graph.
+    """
+
+    target: str
+    format: Format
+    start: str | None = None
+    direction: Direction | None = None
+
+
+def export(
+    keeper: Keeper,
+    target: str | os.PathLike[str],
+    style: Format,
+    start: str | None = None,
+    direction: Direction | None = None,
+) -> Exported:
+    """Export a graph, whole or not at all.
+
+    Args:
+        keeper: the graph.
+        target: a folder, or a URL that fsspec knows (``s3://bucket/prefix``), where nothing is yet.
+        style: the load format.
+        start: see ``write_folder``.
+        direction: see ``write_folder``.
+
+    Raises:
+        GraphError: the graph cannot be read, there is nothing in it, or the target cannot be written or has something in it.
+    """
+
+    def write(folder: Path) -> Counts:
+        counts = write_folder(keeper, folder, style, start, direction)
+        if not counts.entities:
+            raise GraphError("there is nothing to export", why="the graph is empty", fix="see `lineage-flows doctor`")
+        return counts
+
+    where, counts = published(target, write)
+    return Exported(target=where, format=style, start=start, direction=direction, **counts.model_dump())
 
 
 @runtime_checkable
@@ -78,22 +127,22 @@ def write_folder(
         OSError: the folder cannot be written.
     """
     # Beside the folder and not in it: whatever lies in it is loaded.
-    with tempfile.TemporaryDirectory(prefix="lineage-flows-", dir=folder.parent) as aside:
-        with closing(Scratch(Path(aside))) as scratch, keeper.snapshot():
-            keys: dict[str, set[str]] = {kind: set() for kind in _KINDS}
-            if start is None:
-                for entities in _all_entities(keeper):
-                    scratch.add_entities((entity.arn, entity.created_at) for entity in entities)
-                    _note_keys(entities, keys)
-                for way in get_args(Direction):
-                    explore(keeper, scratch, way, None)
-            elif direction is not None:
-                explore(keeper, scratch, direction, start)
-                for arns in _paged(scratch.met()):
-                    entities = list(keeper.get(arns).values())
-                    scratch.add_entities((entity.arn, entity.created_at) for entity in entities)
-                    _note_keys(entities, keys)
-            return _Writer(keeper, scratch, folder, style).write(keys)
+    beside = tempfile.TemporaryDirectory(prefix=".lineage-flows-", dir=folder.parent)
+    with beside as aside, closing(Scratch(Path(aside))) as scratch, keeper.snapshot():
+        keys: dict[str, set[str]] = {kind: set() for kind in _KINDS}
+        if start is None or direction is None:
+            for entities in _all_entities(keeper):
+                scratch.add_entities((entity.arn, entity.created_at) for entity in entities)
+                _note_keys(entities, keys)
+            for way in get_args(Direction):
+                explore(keeper, scratch, way, None)
+        else:
+            explore(keeper, scratch, direction, start)
+            for arns in _paged(scratch.met()):
+                found = list(keeper.get(arns).values())
+                scratch.add_entities((entity.arn, entity.created_at) for entity in found)
+                _note_keys(found, keys)
+        return _Writer(keeper, scratch, folder, style).write(keys)
 
 
 class _Writer:
@@ -111,11 +160,7 @@ class _Writer:
         associations = self._file(
             "associations.csv",
             table,
-            (
-                row(edge)
-                for arns in self._scratch.entities()
-                for edge in self._known_ends(arns)
-            ),
+            (row(edge) for arns in self._scratch.entities() for edge in self._known_ends(arns)),
         )
         places = self._file(
             "places.csv",
@@ -145,7 +190,10 @@ class _Writer:
 
     def _edges(self, name: str, label: str, ends: Iterable[tuple[str, str]]) -> int:
         # Of two places there is at most one edge of a label, so the ends make the id.
-        rows = (line((tables.edge_id(source, destination, label), source, destination, label)) for source, destination in ends)
+        rows = (
+            line((tables.edge_id(source, destination, label), source, destination, label))
+            for source, destination in ends
+        )
         return self._file(name, tables.edge_table(self._style), rows)
 
     def _file(self, name: str, table: tables.Table, rows: Iterable[str]) -> int:

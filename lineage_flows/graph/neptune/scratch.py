@@ -35,11 +35,6 @@ CREATE TABLE stands (stop INTEGER NOT NULL, arn TEXT NOT NULL, PRIMARY KEY (stop
 """
 _PAGE = 500
 
-# A place that is nothing but an entity is that entity's vertex, unless a walk from it begins elsewhere.
-_PLAIN = f"""{{stop}}.way = '' AND NOT EXISTS (
-    SELECT 1 FROM stop other WHERE other.direction = {{stop}}.direction AND other.arn = {{stop}}.arn AND other.way = '{START}'
-)"""
-
 
 class Stop(NamedTuple):
     """A place of a walk, as ``places.Place``, with ways of the export's own (``walks``)."""
@@ -91,7 +86,9 @@ class Scratch:
 
     def known(self, arns: Iterable[str]) -> set[str]:
         """Which of these are entities of the export."""
-        return {arn for arn in arns if self._connection.execute("SELECT 1 FROM entity WHERE arn = ?", (arn,)).fetchone()}
+        return {
+            arn for arn in arns if self._connection.execute("SELECT 1 FROM entity WHERE arn = ?", (arn,)).fetchone()
+        }
 
     # Places
 
@@ -128,8 +125,8 @@ class Scratch:
 
     def places(self) -> Iterator[tuple[str, str, str, str]]:
         """The places that are vertices of their own: id, direction, ARN and way."""
-        query = f"SELECT direction, arn, way, detail FROM stop WHERE NOT ({_PLAIN}) ORDER BY direction, arn, way, detail"  # noqa: S608
-        for direction, arn, way, detail in self._connection.execute(query.format(stop="stop")):
+        query = f"SELECT direction, arn, way, detail FROM stop WHERE NOT ({_plain('stop')}) ORDER BY 1, 2, 3, 4"  # noqa: S608
+        for direction, arn, way, detail in self._connection.execute(query):
             yield place_id(direction, Stop(arn, way, detail)), direction, arn, way
 
     def edges(self, direction: Direction) -> Iterator[tuple[str, str]]:
@@ -140,7 +137,7 @@ class Scratch:
         query = "SELECT arn FROM stop WHERE direction = ? AND way = ? ORDER BY arn"
         for (arn,) in self._connection.execute(query, (direction, START)):
             yield arn, place_id(direction, Stop(arn, START))
-        query = f"""SELECT a.arn, a.way, a.detail, {_PLAIN.format(stop="a")}, b.arn, b.way, b.detail, {_PLAIN.format(stop="b")}
+        query = f"""SELECT a.arn, a.way, a.detail, {_plain("a")}, b.arn, b.way, b.detail, {_plain("b")}
             FROM step JOIN stop a ON a.id = step.source JOIN stop b ON b.id = step.destination
             WHERE a.direction = ? ORDER BY a.arn, a.way, a.detail, b.arn, b.way, b.detail"""  # noqa: S608 - only constants
         for row in self._connection.execute(query, (direction,)):
@@ -152,11 +149,17 @@ class Scratch:
 
     def standing(self) -> Iterator[tuple[str, str]]:
         """Ids of the places that are vertices of their own, each with the ARN of an entity that it stands for."""
-        query = f"""SELECT direction, stop.arn, way, detail, stop.arn FROM stop WHERE way = '' AND NOT ({_PLAIN.format(stop="stop")})
+        query = f"""SELECT direction, stop.arn, way, detail, stop.arn FROM stop WHERE way = '' AND NOT ({_plain("stop")})
             UNION SELECT direction, stop.arn, way, detail, stands.arn FROM stands JOIN stop ON stop.id = stands.stop
             ORDER BY 1, 2, 3, 4, 5"""  # noqa: S608 - only constants are put in
         for direction, arn, way, detail, stands in self._connection.execute(query):
             yield place_id(direction, Stop(arn, way, detail)), stands
+
+
+def _plain(stop: str) -> str:
+    """The condition that a place is an entity and nothing else, and so its vertex: walks from it begin nowhere else."""
+    begins = f"other.direction = {stop}.direction AND other.arn = {stop}.arn AND other.way = '{START}'"
+    return f"{stop}.way = '' AND NOT EXISTS (SELECT 1 FROM stop other WHERE {begins})"  # noqa: S608 - only constants
 
 
 def place_id(direction: str, stop: Stop) -> str:

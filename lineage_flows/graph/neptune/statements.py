@@ -18,7 +18,15 @@ from lineage_flows.errors import GraphError
 from lineage_flows.graph.keeper import Direction
 from lineage_flows.graph.neptune.export import DOWNSTREAM, PLACE, STANDS_FOR, UPSTREAM
 
-__all__ = ["Statement", "forget_walks", "gremlin", "opencypher", "opencypher_meets", "opencypher_steps", "walk_opencypher"]
+__all__ = [
+    "Statement",
+    "forget_walks",
+    "gremlin",
+    "opencypher",
+    "opencypher_meets",
+    "opencypher_steps",
+    "walk_opencypher",
+]
 
 _LABEL: dict[Direction, str] = {"up": UPSTREAM, "down": DOWNSTREAM}
 _ENTITIES = '"Artifact", "Action", "Context"'

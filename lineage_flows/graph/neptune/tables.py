@@ -90,7 +90,10 @@ def entity_table(kind: Kind, keys: Iterable[str], style: Format) -> tuple[Table,
     """
     own = sorted({key for key in keys if is_column(key)})[:MOST_COLUMNS]
     fields = _FIELDS[kind]
-    columns = [*(f"{name}:{_typed(name, style)}" for name in fields), *(f"property_{key}:{_text(style)}" for key in own)]
+    columns = [
+        *(f"{name}:{_typed(name, style)}" for name in fields),
+        *(f"property_{key}:{_text(style)}" for key in own),
+    ]
     columns.append(f"otherProperties:{_text(style)}")
     named = frozenset(own)
 

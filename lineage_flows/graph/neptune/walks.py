@@ -81,10 +81,7 @@ class _Rules(Rules):
 
     def _fresh(self, place: Place, what: str, timed: Timed[_T]) -> tuple[_T, ...]:
         """Nothing; the chain of what counts is noted."""
-        if self.direction == "up":
-            link = timed.until(place.detail)
-        else:
-            link = timed.since(place.detail) + 1
+        link = timed.until(place.detail) if self.direction == "up" else timed.since(place.detail) + 1
         if 1 <= link <= len(timed.values):
             self.noted.append(Stop(place.arn, what, str(link)))
         return ()
@@ -199,7 +196,9 @@ class _Walks:
         given = [edge.destination_arn for edge in edges]
         entities = self._view.entities(given)
         found = [
-            _stop(self._rules.made_by(made, [arn])) for made in dict.fromkeys(given) if entities[made].type != RECORD_TYPE
+            _stop(self._rules.made_by(made, [arn]))
+            for made in dict.fromkeys(given)
+            if entities[made].type != RECORD_TYPE
         ]
         for member in self._view.members(arn):
             found.append(Stop(member, _WHOLE))
