@@ -145,13 +145,20 @@ class Graphersal:
         import graphersal
 
         self._graph = graphersal.Graph()
+        self.load(loaded)
+
+    def load(self, loaded: Loaded) -> None:
+        """Add what is not there; an id that is there is the same vertex or edge, as for the loader."""
+        vertices, edges = set(self.send("g.V().id()")), set(self.send("g.E().id()"))
         for key, (label, _) in loaded.vertices.items():
-            self._graph.execute(f'g.addV("{label}").property(T.id, key).iterate()', params={"key": key})
+            if key not in vertices:
+                self._graph.execute(f'g.addV("{label}").property(T.id, key).iterate()', params={"key": key})
         for key, (source, destination, label, _) in loaded.edges.items():
-            self._graph.execute(
-                f'g.V(a).as("a").V(b).addE("{label}").from("a").property(T.id, key).iterate()',
-                params={"a": source, "b": destination, "key": key},
-            )
+            if key not in edges:
+                self._graph.execute(
+                    f'g.V(a).as("a").V(b).addE("{label}").from("a").property(T.id, key).iterate()',
+                    params={"a": source, "b": destination, "key": key},
+                )
 
     def send(self, text: str) -> list[Any]:
         """What a statement gives."""

@@ -106,15 +106,19 @@ def walk_opencypher(
     return sorted(met)
 
 
-def forget_walks() -> tuple[str, Statement]:
-    """What removes the walks of earlier loads and leaves entities and associations, in Gremlin and in openCypher.
+def forget_walks() -> tuple[tuple[str, ...], tuple[Statement, ...]]:
+    """What removes the walks of earlier loads, and leaves entities and associations: in Gremlin, and in openCypher.
 
-    To be sent before a graph that has grown is loaded again: a loader adds and never removes, and what a later run made known may
-    have changed where a walk goes.
+    To be sent, one after the other, before a graph that has grown is loaded again: the loader adds and never removes, and what a
+    later run made known may have changed where a walk goes.
     """
-    labels = f'"{UPSTREAM}", "{DOWNSTREAM}", "{STANDS_FOR}"'
-    in_gremlin = f'g.V().hasLabel("{PLACE}").drop().iterate(); g.E().hasLabel({labels}).drop()'
-    return in_gremlin, Statement(f"MATCH ()-[step:{UPSTREAM}|{DOWNSTREAM}|{STANDS_FOR}]->() DELETE step")
+    labels = ", ".join(f'"{label}"' for label in (UPSTREAM, DOWNSTREAM, STANDS_FOR))
+    in_gremlin = (f"g.E().hasLabel({labels}).drop()", f'g.V().hasLabel("{PLACE}").drop()')
+    kinds = f"{UPSTREAM}|{DOWNSTREAM}|{STANDS_FOR}"
+    return in_gremlin, (
+        Statement(f"MATCH ()-[step:{kinds}]->() DELETE step"),
+        Statement(f"MATCH (place:{PLACE}) DELETE place"),
+    )
 
 
 def _is_place(vertex: str) -> bool:
