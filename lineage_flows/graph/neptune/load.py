@@ -228,7 +228,9 @@ class _Loader:
             yield
         except ClientError as error:
             code, message = _said(error)
-            if not message and code.isdecimal():
+            if code.isdecimal() and not code.startswith(
+                "5"
+            ):  # Neptune and IAM say a word; a gateway in between may fail
                 raise self._not_neptune(f"it answered {code}") from error
             raise NeptuneLoadError(
                 f"Neptune at {self._url} {what}",
@@ -236,7 +238,8 @@ class _Loader:
                 fix=_fix(code, message),
                 load_id=load_id,
             ) from error
-        except (ResponseParserError, ValueError) as error:
+        except (ResponseParserError, ValueError, AttributeError, TypeError) as error:
+            # What is no document of Neptune's shapes fails inside botocore, in whatever way.
             raise self._not_neptune(_one_line(error)) from error
         except BotoCoreError as error:
             raise NeptuneLoadError(
