@@ -132,7 +132,7 @@ def write_folder(
         keys: dict[str, set[str]] = {kind: set() for kind in _KINDS}
         if start is None or direction is None:
             for entities in _all_entities(keeper):
-                scratch.add_entities((entity.arn, entity.created_at) for entity in entities)
+                scratch.add_entities(entities)
                 _note_keys(entities, keys)
             for way in get_args(Direction):
                 explore(keeper, scratch, way, None)
@@ -140,7 +140,7 @@ def write_folder(
             explore(keeper, scratch, direction, start)
             for arns in _paged(scratch.met()):
                 found = list(keeper.get(arns).values())
-                scratch.add_entities((entity.arn, entity.created_at) for entity in found)
+                scratch.add_entities(found)
                 _note_keys(found, keys)
         return _Writer(keeper, scratch, folder, style).write(keys)
 
@@ -175,12 +175,7 @@ class _Writer:
 
     def _entities(self, kind: Kind, keys: Iterable[str]) -> int:
         table, row = tables.entity_table(kind, keys, self._style)
-        rows = (
-            row(entity)
-            for arns in self._scratch.entities()
-            for entity in self._keeper.get(arns).values()
-            if entity.lineage_type == kind
-        )
+        rows = (row(entity) for arns in self._scratch.entities(kind) for entity in self._keeper.get(arns).values())
         return self._file(_FILES[kind], table, rows)
 
     def _known_ends(self, arns: list[str]) -> Iterator[Association]:

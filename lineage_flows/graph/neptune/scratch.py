@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lineage_flows.graph.keeper import Direction
+from lineage_flows.graph.model import Entity
 
 __all__ = ["START", "Scratch", "Stop"]
 
@@ -20,7 +21,8 @@ START = "start"
 """The way of the place at which the walk from a thing begins, where that is not simply the thing itself."""
 
 _TABLES = """
-CREATE TABLE entity (arn TEXT PRIMARY KEY, created TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE entity (arn TEXT PRIMARY KEY, kind TEXT NOT NULL, created TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX entity_kind ON entity (kind, arn);
 CREATE INDEX entity_created ON entity (created, arn);
 CREATE TABLE stop (
     id INTEGER PRIMARY KEY,
@@ -58,27 +60,29 @@ class Scratch:
 
     # Entities
 
-    def add_entities(self, entities: Iterable[tuple[str, str]]) -> None:
-        """Entities of the export, by ARN, with the moment of their making."""
-        self._connection.executemany("INSERT OR IGNORE INTO entity VALUES (?, ?)", entities)
+    def add_entities(self, entities: Iterable[Entity]) -> None:
+        """Entities of the export."""
+        rows = ((entity.arn, entity.lineage_type, entity.created_at) for entity in entities)
+        self._connection.executemany("INSERT OR IGNORE INTO entity VALUES (?, ?, ?)", rows)
 
-    def entities_as_made(self) -> Iterator[list[str]]:
-        """ARNs in the order in which things were made, so that what belongs together comes together; some at a time."""
+    def entities_as_made(self) -> Iterator[list[tuple[str, str]]]:
+        """ARN and kind, in the order in which things were made, so that what belongs together comes together; some at a time."""
         last = ("", "")
         while True:
-            query = "SELECT created, arn FROM entity WHERE (created, arn) > (?, ?) ORDER BY created, arn LIMIT ?"
+            query = "SELECT created, arn, kind FROM entity WHERE (created, arn) > (?, ?) ORDER BY created, arn LIMIT ?"
             found = self._connection.execute(query, (*last, _PAGE)).fetchall()
             if not found:
                 return
-            last = found[-1]
-            yield [arn for _, arn in found]
+            last = found[-1][:2]
+            yield [(arn, kind) for _, arn, kind in found]
 
-    def entities(self) -> Iterator[list[str]]:
-        """ARNs in their order, some at a time."""
+    def entities(self, kind: str | None = None) -> Iterator[list[str]]:
+        """ARNs in their order, some at a time; of one kind, if that is given."""
         last = ""
+        condition = "kind = ? AND arn > ?" if kind else "? IS NULL AND arn > ?"
+        query = f"SELECT arn FROM entity WHERE {condition} ORDER BY arn LIMIT ?"  # noqa: S608 - only constants are put in
         while True:
-            query = "SELECT arn FROM entity WHERE arn > ? ORDER BY arn LIMIT ?"
-            found = [arn for (arn,) in self._connection.execute(query, (last, _PAGE)).fetchall()]
+            found = [arn for (arn,) in self._connection.execute(query, (kind, last, _PAGE)).fetchall()]
             if not found:
                 return
             last = found[-1]
@@ -109,10 +113,10 @@ class Scratch:
         """Which entities a walk has met when it has come to a place."""
         self._connection.executemany("INSERT OR IGNORE INTO stands VALUES (?, ?)", [(stop, arn) for arn in arns])
 
-    def stops_after(self, direction: Direction, last: int) -> list[tuple[int, Stop]]:
-        """Places with greater numbers than ``last``, some of them, in the order of their numbers."""
+    def stops_after(self, direction: Direction, last: int, limit: int) -> list[tuple[int, Stop]]:
+        """Places with greater numbers than ``last``, at most so many, in the order of their numbers."""
         query = "SELECT id, arn, way, detail FROM stop WHERE direction = ? AND id > ? ORDER BY id LIMIT ?"
-        rows = self._connection.execute(query, (direction, last, _PAGE)).fetchall()
+        rows = self._connection.execute(query, (direction, last, limit)).fetchall()
         return [(number, Stop(*stop)) for number, *stop in rows]
 
     # What is written

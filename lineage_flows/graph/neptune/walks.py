@@ -17,15 +17,15 @@ all walks are written and not one:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from lineage_flows.graph.bodies import CODE_TYPES, FLOW_TYPES, RECORD_TYPE, Timed
 from lineage_flows.graph.keeper import Direction, Keeper
-from lineage_flows.graph.model import Action, Artifact
+from lineage_flows.graph.model import Action, Artifact, Association, Entity
 from lineage_flows.graph.neptune.scratch import START, Scratch, Stop
 from lineage_flows.graph.places import Hop, Place
 from lineage_flows.graph.rules import Rules
-from lineage_flows.graph.view import View
+from lineage_flows.graph.view import DATA_EDGES, View
 
 __all__ = ["explore"]
 
@@ -40,8 +40,14 @@ _RAN = "ran"
 _CHAINS = frozenset({"taken", "given out", "made", "unexplained"})
 """A link of a chain; ``detail`` is its number, from 1."""
 
-_MOST_PLACES = 2000
-"""So many places are looked at before what was fetched for them is let go."""
+_MOST_FETCHED = 8000
+"""So many entities are fetched before all of them are let go."""
+
+_GROUP = 100
+"""So many places are looked at together, that what they ask for is fetched in few reads."""
+
+_SLICE = 500
+"""So many of an artifact's edges are looked at together: what every run reads leads to every run."""
 
 
 def explore(keeper: Keeper, scratch: Scratch, direction: Direction, start: str | None) -> None:
@@ -53,23 +59,48 @@ def explore(keeper: Keeper, scratch: Scratch, direction: Direction, start: str |
         direction: of the walks.
         start: the walk from this entity alone; None for that from each.
     """
-    seeds = _Walks(keeper, direction)
-    for arns in scratch.entities_as_made() if start is None else [[start]]:
-        seeds = seeds.renewed(len(arns))
-        seeds.seed(arns, scratch)
-    walks, last = _Walks(keeper, direction), 0
-    while found := scratch.stops_after(direction, last):
+    walks = _Walks(keeper, direction)
+    if start is not None:
+        walks.seed(list(keeper.get([start]).items()), scratch)
+    else:
+        for kinds in scratch.entities_as_made():
+            walks = walks.renewed()
+            walks.seed_all(kinds, scratch)
+    last = 0
+    while found := scratch.stops_after(direction, last, _GROUP):
         last = found[-1][0]
-        walks = walks.renewed(len(found))
-        walks.prefetch([stop for _, stop in found])
-        for number, stop in found:
-            scratch.add_steps(direction, number, walks.after(stop))
-            if stop.way in _STANDING:
-                scratch.add_standing(number, [stop.arn])
+        for group in walks.groups(found):
+            walks = walks.renewed()
+            walks.prefetch(group)
+            for look in group:
+                scratch.add_steps(direction, look.number, walks.after(look.stop))
+                if look.stop.way in _STANDING:
+                    scratch.add_standing(look.number, [look.stop.arn])
 
 
 _STANDING = frozenset({"body", "result", "parameter", "code", "by"})
 """Ways of places at which a walk has met the entity. That of the entity as a whole (the empty one) is its vertex."""
+
+
+class _Look(NamedTuple):
+    """A place to be looked at; of an artifact downwards, at some of its edges."""
+
+    number: int
+    stop: Stop
+    edges: tuple[Association, ...] | None = None
+
+
+class _Part(View):
+    """A view that can be told which edges a thing has, and how much it holds."""
+
+    def give(self, arn: str, edges: Iterable[Association]) -> None:
+        """These are the data edges that start at an entity, as long as it is not told otherwise."""
+        self._data["down"][arn] = list(edges)
+
+    @property
+    def size(self) -> int:
+        """How many entities were fetched."""
+        return len(self._entities)
 
 
 class _Rules(Rules):
@@ -124,27 +155,29 @@ class _Walks:
     def __init__(self, keeper: Keeper, direction: Direction) -> None:
         self._keeper = keeper
         self._direction = direction
-        self._view = View(keeper)
+        self._view = _Part(keeper)
         self._rules = _Rules(self._view, direction)
-        self._looked_at = 0
 
-    def renewed(self, places: int) -> _Walks:
-        """These walks, or ones of which nothing is fetched yet, once so many places would be too many."""
-        walks = self if self._looked_at + places <= _MOST_PLACES else _Walks(self._keeper, self._direction)
-        walks._looked_at += places
-        return walks
+    def renewed(self) -> _Walks:
+        """These walks, or ones of which nothing is fetched yet, once that is too much."""
+        return self if self._view.size <= _MOST_FETCHED else _Walks(self._keeper, self._direction)
 
-    def seed(self, arns: list[str], scratch: Scratch) -> None:
+    def seed(self, entities: Iterable[tuple[str, Entity]], scratch: Scratch) -> None:
         """Put down where the walks from these entities begin."""
-        entities = self._view.entities(arns)
-        self._view.prefetch_members(arn for arn in arns if not isinstance(entities[arn], Artifact))
+        self.seed_all([(arn, entity.lineage_type) for arn, entity in entities], scratch)
+
+    def seed_all(self, kinds: list[tuple[str, str]], scratch: Scratch) -> None:
+        """Put down where the walks from entities begin, that are told by ARN and kind."""
+        others = [arn for arn, kind in kinds if kind != "Artifact"]
+        self._view.entities(others)
+        self._view.prefetch_members(others)
         repeated: dict[str, list[str]] = {}
         if self._direction == "up":
             # The run that a replay repeats is named and not walked into.
-            for edge in self._keeper.associations(sources=arns, types=("DerivedFrom",)):
+            for edge in self._keeper.associations(sources=[arn for arn, _ in kinds], types=("DerivedFrom",)):
                 repeated.setdefault(edge.source_arn, []).append(edge.destination_arn)
-        for arn in arns:
-            begins = self._begins(arn)
+        for arn, kind in kinds:
+            begins = [Stop(arn)] if kind == "Artifact" else self._begins(arn)
             if arn not in repeated and begins == [Stop(arn)]:
                 scratch.add_stop(self._direction, Stop(arn))
                 continue
@@ -152,15 +185,39 @@ class _Walks:
             scratch.add_steps(self._direction, number, begins)
             scratch.add_standing(number, [arn, *repeated.get(arn, ())])
 
-    def prefetch(self, stops: Iterable[Stop]) -> None:
+    def groups(self, found: list[tuple[int, Stop]]) -> Iterator[list[_Look]]:
+        """What to look at together: these places, but of an artifact downwards its edges in slices."""
+        group: list[_Look] = []
+        entities = self._keeper.get({stop.arn for _, stop in found}) if self._direction == "down" else {}
+        for number, stop in found:
+            if not isinstance(entities.get(stop.arn), Artifact):
+                group.append(_Look(number, stop))
+                continue
+            edges = self._keeper.associations(sources=[stop.arn], types=DATA_EDGES)
+            for begin in range(0, max(len(edges), 1), _SLICE):
+                group.append(_Look(number, stop, tuple(edges[begin : begin + _SLICE])))
+                if len(edges) > _SLICE or sum(len(look.edges or ()) for look in group) > _SLICE:
+                    yield group
+                    group = []
+        if group:
+            yield group
+
+    def prefetch(self, group: Iterable[_Look]) -> None:
         """Fetch in few reads what these places will ask for."""
-        entities = self._view.entities({stop.arn for stop in stops})
+        entities = self._view.entities({look.stop.arn for look in group})
         near: list[Place] = []
         whole: set[str] = set()
-        for stop in stops:
+        for _, stop, edges in group:
             entity = entities[stop.arn]
-            if isinstance(entity, Artifact) and entity.type in CODE_TYPES and self._direction == "down":
-                self._prefetch_code(stop.arn)
+            if edges is not None:
+                self._view.give(stop.arn, edges)
+                targets = [edge.destination_arn for edge in edges]
+                if entity.type in CODE_TYPES:
+                    # Every run of a flow may have run on it, and all their members are too much.
+                    met = self._view.entities(targets)
+                    self._view.prefetch_members(arn for arn in targets if met[arn].type not in FLOW_TYPES)
+                else:
+                    near += [Place(stop.arn), *map(Place, targets)]
             elif stop.way in {_WHOLE, _RAN}:
                 whole.add(stop.arn)
             elif stop.way != START:
@@ -210,13 +267,6 @@ class _Walks:
         if stop.way in _STANDING:
             return Place(stop.arn, stop.way, stop.detail)  # type: ignore[arg-type]  # the ways of places among them
         return Place(stop.arn) if isinstance(self._view.entity(stop.arn), Artifact) else Place(stop.arn, "own")
-
-    def _prefetch_code(self, code: str) -> None:
-        """Of code only what it went into: every run of a flow may have run on it, and all their members are too much."""
-        self._view.prefetch_edges([code], "down")
-        runs = [edge.destination_arn for edge in self._view.out_of(code)]
-        entities = self._view.entities(runs)
-        self._view.prefetch_members(run for run in runs if entities[run].type not in FLOW_TYPES)
 
     def _prefetch_whole(self, arns: set[str]) -> None:
         view = self._view

@@ -92,7 +92,9 @@ def test_what_was_fetched_may_be_let_go_at_any_time(records):
     keeper = graph_of(event for record in records for event in events_of(record))
     whole = exported(keeper)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walks, "_MOST_PLACES", 1)
+        patch.setattr(walks, "_MOST_FETCHED", 1)
+        patch.setattr(walks, "_GROUP", 2)
+        patch.setattr(walks, "_SLICE", 1)
         patch.setattr("lineage_flows.graph.neptune.scratch._PAGE", 1)
         patch.setattr(exporting, "_PAGE", 2)
         assert exported(keeper) == whole
