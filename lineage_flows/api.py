@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lineage_flows.content.store import Store
     from lineage_flows.graph.keeper import Direction, Keeper
     from lineage_flows.graph.neptune.export import Exported
+    from lineage_flows.graph.neptune.load import Loaded
     from lineage_flows.graph.neptune.tables import Format
 
 __all__ = [
@@ -249,6 +250,39 @@ class Lineage:
             )
         start = None if reference is None else self._one(reference)
         return export(self._keeper, target, format, start, direction)
+
+    @staticmethod
+    def load_into_neptune(
+        exported: Exported,
+        *,
+        endpoint: str,
+        iam_role: str,
+        region: str | None = None,
+        patience: float = 3600.0,
+    ) -> Loaded:
+        """Have Neptune load an export that lies in S3, and wait until it is there.
+
+        Args:
+            exported: what ``export`` gave.
+            endpoint: of the cluster; a bare host means https and port 8182.
+            iam_role: ARN of the role by which Neptune reads the bucket.
+            region: of cluster and bucket; None takes that of the endpoint's name, then that of AWS's settings.
+            patience: seconds to wait for its end.
+
+        Raises:
+            SettingsError: the export does not lie in S3, or endpoint, role or region are none.
+            NeptuneLoadError: it was refused, failed, or did not end in time.
+        """
+        from lineage_flows.graph.neptune.load import bulk_load
+
+        return bulk_load(
+            exported.target,
+            endpoint=endpoint,
+            iam_role=iam_role,
+            style=exported.format,
+            region=region,
+            patience=patience,
+        )
 
     def diff(self, a: str, b: str) -> RunDifference:
         """All that differs between two runs; what is no longer in the store is compared by fingerprint alone.

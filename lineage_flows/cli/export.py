@@ -60,13 +60,11 @@ def export(  # noqa: PLR0917 - a verb's options
         check_load(target, endpoint=load, iam_role=iam_role or "")
     with opened(context) as graph:
         exported = graph.export(target, style, reference, direction)
-    loaded = None
-    if load is not None:
-        from lineage_flows.graph.neptune.load import bulk_load
-
-        loaded = bulk_load(
-            exported.target, endpoint=load, iam_role=iam_role or "", style=style, region=region, patience=patience
-        )
+        loaded = None
+        if load is not None:
+            loaded = graph.load_into_neptune(
+                exported, endpoint=load, iam_role=iam_role or "", region=region, patience=patience
+            )
     document = {"exported": exported, "loaded": loaded}
     return Answer(document, lambda: _shown(exported, loaded), as_json)
 
