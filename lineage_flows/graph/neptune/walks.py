@@ -16,7 +16,7 @@ all walks are written and not one:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from lineage_flows.graph.bodies import CODE_TYPES, FLOW_TYPES, RECORD_TYPE, Timed
@@ -91,11 +91,19 @@ class _Look(NamedTuple):
 
 
 class _Part(View):
-    """A view that can be told which edges a thing has, and how much it holds."""
+    """A view that can be told which edges a thing has, and says how much it holds."""
 
-    def give(self, arn: str, edges: Iterable[Association]) -> None:
-        """These are the data edges that start at an entity, as long as it is not told otherwise."""
-        self._data["down"][arn] = list(edges)
+    def __init__(self, keeper: Keeper) -> None:
+        super().__init__(keeper)
+        self._given: set[str] = set()
+
+    def give(self, edges: Mapping[str, Iterable[Association]]) -> None:
+        """For now, these are the data edges that start at these entities; what was given before is taken back."""
+        known = self._data["down"]
+        for arn in self._given:
+            known.pop(arn, None)
+        self._given = set(edges)
+        known.update({arn: list(listed) for arn, listed in edges.items()})
 
     @property
     def size(self) -> int:
@@ -205,24 +213,26 @@ class _Walks:
     def prefetch(self, group: Iterable[_Look]) -> None:
         """Fetch in few reads what these places will ask for."""
         entities = self._view.entities({look.stop.arn for look in group})
+        self._view.give({look.stop.arn: look.edges for look in group if look.edges is not None})
         near: list[Place] = []
+        runs: set[str] = set()
         whole: set[str] = set()
         for _, stop, edges in group:
-            entity = entities[stop.arn]
             if edges is not None:
-                self._view.give(stop.arn, edges)
                 targets = [edge.destination_arn for edge in edges]
-                if entity.type in CODE_TYPES:
-                    # Every run of a flow may have run on it, and all their members are too much.
-                    met = self._view.entities(targets)
-                    self._view.prefetch_members(arn for arn in targets if met[arn].type not in FLOW_TYPES)
+                met = self._view.entities(targets)
+                runs.update(arn for arn in targets if met[arn].type in FLOW_TYPES)
+                others = [arn for arn in targets if met[arn].type not in FLOW_TYPES]
+                if entities[stop.arn].type in CODE_TYPES:
+                    self._view.prefetch_members(others)
                 else:
-                    near += [Place(stop.arn), *map(Place, targets)]
+                    near += map(Place, (stop.arn, *others))
             elif stop.way in {_WHOLE, _RAN}:
                 whole.add(stop.arn)
             elif stop.way != START:
                 near.append(Place(stop.arn))
         self._rules.prefetch(near)
+        self._prefetch_runs(runs)
         self._prefetch_whole(whole)
 
     def after(self, stop: Stop) -> list[Stop]:
@@ -267,6 +277,13 @@ class _Walks:
         if stop.way in _STANDING:
             return Place(stop.arn, stop.way, stop.detail)  # type: ignore[arg-type]  # the ways of places among them
         return Place(stop.arn) if isinstance(self._view.entity(stop.arn), Artifact) else Place(stop.arn, "own")
+
+    def _prefetch_runs(self, runs: set[str]) -> None:
+        """Of runs that something went into, what else did. Their members are not asked about here, and would be too many."""
+        view = self._view
+        view.prefetch_edges(runs, "up")
+        view.prefetch_containers(runs)
+        view.entities({edge.source_arn for run in runs for edge in view.into(run)})
 
     def _prefetch_whole(self, arns: set[str]) -> None:
         view = self._view
