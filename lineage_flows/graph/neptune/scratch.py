@@ -36,6 +36,8 @@ CREATE TABLE step (source INTEGER NOT NULL, destination INTEGER NOT NULL, PRIMAR
 CREATE TABLE stands (stop INTEGER NOT NULL, arn TEXT NOT NULL, PRIMARY KEY (stop, arn)) WITHOUT ROWID;
 """
 _PAGE = 500
+_REMEMBERED = 20_000
+"""So many numbers of places are known without asking; one place leads to the next."""
 
 
 class Stop(NamedTuple):
@@ -50,6 +52,7 @@ class Scratch:
     """The database. Use it from one thread; ``close`` it before its folder goes."""
 
     def __init__(self, folder: Path) -> None:
+        self._numbers: dict[tuple[str, str, str, str], int] = {}
         # As it is thrown away at the end, nothing of it has to outlive a crash.
         self._connection = sqlite3.connect(folder / "scratch.db", isolation_level=None)
         self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN;")
@@ -99,10 +102,17 @@ class Scratch:
     def add_stop(self, direction: Direction, stop: Stop) -> int:
         """The number of a place, which it is given when it is new."""
         key = (direction, *stop)
-        self._connection.execute("INSERT OR IGNORE INTO stop (direction, arn, way, detail) VALUES (?, ?, ?, ?)", key)
-        query = "SELECT id FROM stop WHERE direction = ? AND arn = ? AND way = ? AND detail = ?"
-        (number,) = self._connection.execute(query, key).fetchone()
-        return int(number)
+        number = self._numbers.get(key)
+        if number is None:
+            self._connection.execute(
+                "INSERT OR IGNORE INTO stop (direction, arn, way, detail) VALUES (?, ?, ?, ?)", key
+            )
+            query = "SELECT id FROM stop WHERE direction = ? AND arn = ? AND way = ? AND detail = ?"
+            (number,) = self._connection.execute(query, key).fetchone()
+            if len(self._numbers) >= _REMEMBERED:
+                self._numbers.clear()
+            self._numbers[key] = number
+        return number
 
     def add_steps(self, direction: Direction, source: int, stops: Iterable[Stop]) -> None:
         """Where a walk goes on from a place."""

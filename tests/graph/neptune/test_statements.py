@@ -21,7 +21,7 @@ from tests.support.records import backtest_record, replay_record
 
 RECORD = backtest_record()
 WALKS = (("up", upstream), ("down", downstream))
-slow = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def loaded_from(keeper: Keeper, style="gremlin") -> Loaded:
@@ -55,6 +55,7 @@ def test_opencypher_gives_what_the_embedded_graph_gives(example):
             assert walk_opencypher(engine.send, entity.arn, direction) == expected
 
 
+@pytest.mark.slow
 @slow
 @given(st.tuples(stories(1), stories(2)))
 def test_both_give_the_same_of_made_up_runs(records):
