@@ -8,9 +8,10 @@ graph gives the same bytes.
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
@@ -128,7 +129,7 @@ def write_folder(
     """
     # Beside the folder and not in it: whatever lies in it is loaded.
     beside = tempfile.TemporaryDirectory(prefix=".lineage-flows-", dir=folder.parent)
-    with beside as aside, closing(Scratch(Path(aside))) as scratch, keeper.snapshot():
+    with _room(folder.parent), beside as aside, closing(Scratch(Path(aside))) as scratch, keeper.snapshot():
         keys: dict[str, set[str]] = {kind: set() for kind in _KINDS}
         if start is None or direction is None:
             for entities in _all_entities(keeper):
@@ -143,6 +144,19 @@ def write_folder(
                 scratch.add_entities(found)
                 _note_keys(found, keys)
         return _Writer(keeper, scratch, folder, style).write(keys)
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Say what is meant when the database beside an export cannot grow; the graph's own errors are told already."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise GraphError(
+            "the export cannot be sorted on disk",
+            why=str(error),
+            fix=f"make room under {folder}, and for temporary files",
+        ) from error
 
 
 class _Writer:

@@ -11,9 +11,11 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from lineage_flows.errors import GraphError
 
@@ -44,7 +46,7 @@ def published(target: str | os.PathLike[str], write: Callable[[Path], _T]) -> tu
     text = os.fspath(target)
     if "://" in text and not text.startswith("file://"):
         return _to_store(text.rstrip("/") + "/", write)
-    folder = Path(text.removeprefix("file://")).absolute()
+    folder = Path(unquote(urlsplit(text).path) if "://" in text else text).absolute()
     return str(folder), _to_folder(folder, write)
 
 
@@ -55,9 +57,8 @@ def _to_folder(folder: Path, write: Callable[[Path], _T]) -> _T:
         elif folder.exists():
             raise _taken(str(folder))
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _aside(folder.parent, f".{folder.name}-") as aside:
+        with _aside(folder.parent, ".lineage-flows-", 0o777) as aside:
             given = write(aside)
-            aside.chmod(0o777 & ~_umask())
             try:
                 aside.rename(folder)
             except OSError as error:
@@ -78,7 +79,7 @@ def _to_store(url: str, write: Callable[[Path], _T]) -> tuple[str, _T]:
         if fs.exists(root) and fs.find(root):
             raise _taken(url)
     scratch = tempfile.gettempdir()
-    with _explained(scratch, (OSError,)), _aside(Path(scratch), "lineage-flows-") as aside:
+    with _explained(scratch, (OSError,)), _aside(Path(scratch), "lineage-flows-", 0o700) as aside:
         given = write(aside)
         put: list[str] = []
         try:
@@ -95,19 +96,14 @@ def _to_store(url: str, write: Callable[[Path], _T]) -> tuple[str, _T]:
 
 
 @contextlib.contextmanager
-def _aside(parent: Path, prefix: str) -> Iterator[Path]:
-    """A folder to write into, which goes unless it was moved away."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+def _aside(parent: Path, prefix: str, mode: int) -> Iterator[Path]:
+    """A new folder to write into, which goes unless it was moved away."""
+    folder = parent / f"{prefix}{uuid.uuid4().hex}"
+    folder.mkdir(mode=mode)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -194,6 +195,16 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(exporting.tables, "place_table", broken)
     with pytest.raises(GraphError, match="No space left"):
         export(keeper, tmp_path / "out", "gremlin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_for_sorting_is_told(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("lineage_flows.graph.neptune.scratch.Scratch.add_steps", full)
+    with pytest.raises(GraphError, match=r"cannot be sorted on disk: database or disk is full\. Make room under"):
+        export(graph_of(events_of(RECORD)), tmp_path / "out", "gremlin")
     assert list(tmp_path.iterdir()) == []
 
 

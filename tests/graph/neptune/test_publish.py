@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from lineage_flows.errors import GraphError
@@ -24,6 +26,16 @@ def test_a_folder_appears_whole(tmp_path):
     assert seen == [False]
     assert {path.name: path.read_text() for path in target.iterdir()} == {"a.csv": "a\n", "b.csv": "b\n"}
     assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+def test_a_folder_may_be_named_by_a_url_and_has_the_rights_of_any(tmp_path):
+    target = tmp_path / "a folder"
+    before = os.umask(0o027)
+    try:
+        assert published(target.as_uri(), write) == (str(target), 7)
+    finally:
+        os.umask(before)
+    assert target.stat().st_mode & 0o777 == 0o750
 
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path):
