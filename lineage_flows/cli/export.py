@@ -57,7 +57,7 @@ def export(  # noqa: PLR0917 - a verb's options
         # What is wrong with these is said before anything is written.
         from lineage_flows.graph.neptune.load import check_load
 
-        check_load(target, endpoint=load, iam_role=iam_role or "")
+        check_load(target, endpoint=load, iam_role=iam_role or "", region=region)
     with opened(context) as graph:
         exported = graph.export(target, style, reference, direction)
         loaded = None

@@ -91,6 +91,15 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_written(call, filled, tm
     assert not Path(tmp_path / "out").exists()
 
 
+def test_a_load_without_a_region_is_refused_before_anything_is_put(call, filled, s3, monkeypatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    target = f"s3://{s3.bucket}/x"
+    said = call("export", "--to", target, "--format", "gremlin", "--load", "http://localhost", "--iam-role", ROLE)
+    assert (said.code, "--region" in said.err) == (2, True)
+    assert s3.list_objects_v2(Bucket=s3.bucket)["KeyCount"] == 0
+
+
 def test_a_home_without_a_graph_has_nothing_to_export(call, home, tmp_path) -> None:
     said = call("export", "--to", str(tmp_path / "out"), "--format", "gremlin")
     assert said.code == 2

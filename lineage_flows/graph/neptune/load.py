@@ -91,23 +91,28 @@ def bulk_load(
         NeptuneLoadError: it was refused, failed, or did not end in time; or the endpoint is not Neptune's. What was loaded until
             then stays in Neptune; loading the same again does no harm.
     """
-    check_load(source, endpoint=endpoint, iam_role=iam_role)
-    loader = _Loader(_url(endpoint), region)
+    loader = _Loader(_checked(source, endpoint, iam_role), region)
     load_id = loader.begin(source, iam_role, style)
     return loader.wait(load_id, patience, wait)
 
 
-def check_load(source: str, *, endpoint: str, iam_role: str) -> None:
+def check_load(source: str, *, endpoint: str, iam_role: str, region: str | None = None) -> None:
     """Whether a load can be asked for at all, before anything is done for it; arguments as of ``bulk_load``.
 
     Raises:
-        SettingsError: source, endpoint or role are none.
+        SettingsError: source, endpoint, role or region are none.
+        NeptuneLoadError: boto3 is not installed.
     """
+    _connect(_checked(source, endpoint, iam_role), region)
+
+
+def _checked(source: str, endpoint: str, iam_role: str) -> str:
+    """The endpoint's URL."""
     if not re.fullmatch(r"s3://[^/]+/.*[^/].*", source):
         raise SettingsError("--to", source, "a prefix in S3 (s3://bucket/prefix), from where alone Neptune loads")
     if not _ROLE.fullmatch(iam_role):
         raise SettingsError("--iam-role", iam_role, "the ARN of a role (arn:aws:iam::123456789012:role/NAME)")
-    _url(endpoint)
+    return _url(endpoint)
 
 
 class _Loader:
