@@ -17,7 +17,7 @@ from lineage_flows.graph.neptune import walks
 from lineage_flows.graph.neptune.export import export, write_folder
 from lineage_flows.graph.neptune.tables import FORMATS
 from lineage_flows.graph.query import downstream, upstream
-from lineage_flows.records import InputRef
+from lineage_flows.records import InputRef, ReplayInfo
 from tests.graph.kit import action_of, arns, events_of, frame, graph_of, new_graph, output_of, picture, record_of
 from tests.graph.stories import stories
 from tests.support.neptune import Loaded, read_export
@@ -98,6 +98,23 @@ def test_walks_of_the_running_example_and_its_replay():
 def test_walks_of_made_up_runs(records):
     keeper = graph_of(event for record in records for event in events_of(record))
     assert_walks_are_the_keepers(keeper, exported(keeper))
+
+
+@pytest.mark.slow
+@slow
+@given(st.tuples(stories(1), stories(2), stories(3)))
+def test_walks_where_one_run_replays_another(records):
+    """A replay names what it repeats, writes elsewhere in the rules' eyes, and reads what that read."""
+    first, replay, last = records
+    info = ReplayInfo(replay_of=first.flow.run_id, requested_by="researcher")
+    replay = replay.model_copy(update={"flow": replay.flow.model_copy(update={"replay": info})})
+    keeper = graph_of(event for record in (first, replay, last) for event in events_of(record))
+    assert keeper.list_actions(action_types=["Replay"])
+    loaded = exported(keeper)
+    assert_walks_are_the_keepers(keeper, loaded)
+    assert walked(loaded, action_of(keeper, replay.flow.run_id).arn, "Upstream") >= {
+        action_of(keeper, first.flow.run_id).arn
+    }
 
 
 @settings(slow, max_examples=15)
