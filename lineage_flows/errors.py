@@ -18,6 +18,7 @@ __all__ = [
     "HomeError",
     "KeeperUnavailableError",
     "LineageError",
+    "NeptuneLoadError",
     "RecordFormatError",
     "RecordingError",
     "ReplayError",
@@ -174,6 +175,31 @@ class AmbiguousReferenceError(GraphError):
         self.matches = matches[:20]
         shown = ", ".join(self.matches[:5]) + (", …" if len(matches) > 5 else "")
         super().__init__(f"{reference!r} fits {len(matches)} entities", why=shown, fix="give more of the id")
+
+
+class NeptuneLoadError(GraphError):
+    """Neptune's bulk loader did not load what it was given, or not yet.
+
+    Attributes:
+        load_id: the loader's own name of the load; None when none was begun.
+        status: what the loader calls its state (``LOAD_FAILED``); empty when it said none.
+        refused: what it said of single records, in its order; as many as were asked for.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        fix: str = "",
+        load_id: str | None = None,
+        status: str = "",
+        refused: tuple[str, ...] = (),
+    ) -> None:
+        self.load_id = load_id
+        self.status = status
+        self.refused = refused
+        super().__init__(what, why=why, fix=fix)
 
 
 class RecordFormatError(LineageError):
