@@ -18,6 +18,7 @@ __all__ = [
     "HomeError",
     "KeeperUnavailableError",
     "LineageError",
+    "PermissionDeniedError",
     "RecordFormatError",
     "RecordingError",
     "ReplayError",
@@ -174,6 +175,27 @@ class AmbiguousReferenceError(GraphError):
         self.matches = matches[:20]
         shown = ", ".join(self.matches[:5]) + (", …" if len(matches) > 5 else "")
         super().__init__(f"{reference!r} fits {len(matches)} entities", why=shown, fix="give more of the id")
+
+
+class PermissionDeniedError(LineageError):
+    """AWS refused a call for want of a permission.
+
+    Attributes:
+        action: as IAM writes it, ``sagemaker:CreateArtifact``.
+        resource: what it was about: an ARN, or a kind such as ``artifact/*``; empty when the action takes none.
+        roles: the roles of ``infra/`` that have the action.
+    """
+
+    def __init__(self, action: str, resource: str, *, roles: tuple[str, ...], why: str = "") -> None:
+        self.action = action
+        self.resource = resource
+        self.roles = roles
+        if roles:
+            named = f"role {roles[0]}" if len(roles) == 1 else f"roles {', '.join(roles[:-1])} and {roles[-1]}"
+            fix = f"the {named} of infra/ {'has' if len(roles) == 1 else 'have'} it; see `lineage-flows doctor --aws`"
+        else:
+            fix = "no role of infra/ has it; grant it, or leave out what needs it"
+        super().__init__(f"AWS denied {action}{f' on {resource}' if resource else ''}", why=why.rstrip("."), fix=fix)
 
 
 class RecordFormatError(LineageError):
