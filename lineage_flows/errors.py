@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "AmbiguousReferenceError",
+    "AwsError",
     "BlobAlteredError",
     "BlobMissingError",
     "CaptureError",
@@ -177,7 +178,11 @@ class AmbiguousReferenceError(GraphError):
         super().__init__(f"{reference!r} fits {len(matches)} entities", why=shown, fix="give more of the id")
 
 
-class PermissionDeniedError(LineageError):
+class AwsError(LineageError):
+    """AWS cannot be asked: no credentials, no region, no answer, or a refusal."""
+
+
+class PermissionDeniedError(AwsError):
     """AWS refused a call for want of a permission.
 
     Attributes:

@@ -43,7 +43,6 @@ Scope = Literal["any", "new", "ours", "unmanaged"]
 Verb = Literal["capture", "deliver", "ask", "replay", "prune", "check"]
 Role = Literal["writer", "reader", "replayer", "pruner"]
 
-_CREATING: Final = ("CreateArtifact", "CreateAction", "CreateContext")
 _SAMPLE: Final = "lineage-flows-doctor"
 """Stands for a name or a hash where IAM is asked about one resource of a kind; nothing needs to be called so."""
 
@@ -107,21 +106,23 @@ class Permission:
             return bucket if self.resource == "bucket" else f"{bucket}/{key}"
         return f"arn:{places.partition}:sagemaker:{places.region}:{places.account}:{self.resource}/{_SAMPLE}"
 
-    @property
-    def context(self) -> dict[str, list[str]]:
+    def context(self, places: Places) -> dict[str, list[str]]:
         """The condition keys, with their values, that a call of the product is made with."""
         key, value = MANAGED_BY
+        if self.resource == "key":
+            # The key is used by S3 alone, in the caller's name.
+            return {"kms:ViaService": [f"s3.{places.region}.{_DOMAINS.get(places.partition, 'amazonaws.com')}"]}
         if self.scope == "ours":
             return {f"aws:ResourceTag/{key}": [value]}
-        if self.scope == "unmanaged" or self.scope == "any":
+        if self.scope != "new":
             return {}
-        creating = self.action.partition(":")[2]
         found = {f"aws:RequestTag/{key}": [value], "aws:TagKeys": [key]}
-        if creating == "AddTags":
+        if self.action == "sagemaker:AddTags":
             found["sagemaker:TaggingAction"] = [f"Create{self.resource.capitalize()}"]
         return found
 
 
+_DOMAINS: Final = {"aws-cn": "amazonaws.com.cn"}
 _NAMES: Final = {"bucket": "bucket", "object": "bucket's objects", "key": "bucket's KMS key", "role": "role itself"}
 _SCOPES: Final[dict[Scope, str]] = {
     "any": "",
@@ -253,8 +254,12 @@ def denied_error(action: str, resource: str = "", *, why: str = "") -> Permissio
     return PermissionDeniedError(action, resource or _shape(action), roles=roles, why=why)
 
 
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"})
-_NOT_AUTHORIZED: Final = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?")
+_DENIED: Final = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
+)
+_NOT_AUTHORIZED: Final = re.compile(
+    r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on resource: (?P<resource>\S+))?"
+)
 _REASON: Final = re.compile(r"\bbecause (?P<reason>.+)", re.DOTALL)
 _OPERATIONS: Final = {
     "HeadObject": "s3:GetObject",
@@ -273,7 +278,9 @@ _OPERATIONS: Final = {
 """Operations whose permission has another name than they have (D)."""
 
 
-def denied_call(error: BaseException, *, service: str = "sagemaker", resource: str = "") -> PermissionDeniedError | None:
+def denied_call(
+    error: BaseException, *, service: str = "sagemaker", resource: str = ""
+) -> PermissionDeniedError | None:
     """What a boto3 error says of a denied call; None when it says anything else.
 
     AWS names the action and mostly the resource in its message. S3 names neither: there it is known by the operation.
@@ -290,7 +297,9 @@ def denied_call(error: BaseException, *, service: str = "sagemaker", resource: s
     message = " ".join(str(said.get("Message") or "").split())
     operation = str(getattr(error, "operation_name", "") or "")
     named = _NOT_AUTHORIZED.search(message)
-    action = named["action"] if named else _OPERATIONS.get(operation, f"{service}:{operation}" if operation else service)
+    action = (
+        named["action"] if named else _OPERATIONS.get(operation, f"{service}:{operation}" if operation else service)
+    )
     reason = _REASON.search(message)
     found = (named["resource"] or "").rstrip(".,") if named else ""
     return denied_error(action, found or resource, why=reason["reason"] if reason else "")
@@ -298,6 +307,8 @@ def denied_call(error: BaseException, *, service: str = "sagemaker", resource: s
 
 def _shape(action: str) -> str:
     """What an action is about when AWS does not say: ``artifact/*``; empty when it takes no resource or is not ours."""
-    kinds = [item.resource for items in VERBS.values() for item in items if item.action == action and item.resource != "*"]
+    kinds = [
+        item.resource for items in VERBS.values() for item in items if item.action == action and item.resource != "*"
+    ]
     shapes = dict.fromkeys(_NAMES.get(kind, f"{kind}/*") for kind in kinds)
     return " or ".join(shapes)
