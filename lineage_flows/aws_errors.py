@@ -36,8 +36,16 @@ class _Rule:
 
 
 _REFUSED: Final = frozenset(
-    "InvalidClientTokenId UnrecognizedClientException InvalidAccessKeyId AuthFailure SignatureDoesNotMatch "
-    "InvalidSignatureException IncompleteSignature InvalidToken".split()
+    [
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "InvalidAccessKeyId",
+        "AuthFailure",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "IncompleteSignature",
+        "InvalidToken",
+    ]
 )
 _RULES: Final = (
     _Rule(
@@ -48,8 +56,15 @@ _RULES: Final = (
     ),
     _Rule(
         frozenset(
-            "ExpiredToken ExpiredTokenException TokenRefreshRequired SSOTokenLoadError UnauthorizedSSOTokenError "
-            "TokenRetrievalError SSOError".split()
+            [
+                "ExpiredToken",
+                "ExpiredTokenException",
+                "TokenRefreshRequired",
+                "SSOTokenLoadError",
+                "UnauthorizedSSOTokenError",
+                "TokenRetrievalError",
+                "SSOError",
+            ]
         ),
         "the AWS credentials have expired",
         "{text}",
@@ -79,15 +94,21 @@ _RULES: Final = (
     ),
     _Rule(
         frozenset(
-            "EndpointConnectionError ConnectTimeoutError ReadTimeoutError ConnectionClosedError ProxyConnectionError "
-            "SSLError".split()
+            [
+                "EndpointConnectionError",
+                "ConnectTimeoutError",
+                "ReadTimeoutError",
+                "ConnectionClosedError",
+                "ProxyConnectionError",
+                "SSLError",
+            ]
         ),
         "",
         "{text}",
         "look at AWS_REGION, AWS_ENDPOINT_URL and the network (VPC endpoint, proxy)",
     ),
     _Rule(
-        frozenset("PermanentRedirect 301 AuthorizationHeaderMalformed IllegalLocationConstraintException".split()),
+        frozenset(["PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"]),
         "",
         "it lies in another region ({text})",
         "set AWS_REGION to that of the bucket",
