@@ -70,7 +70,9 @@ def test_a_policy_names_no_action_that_the_product_does_not_call(role, policies)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_policy_is_not_longer_than_iam_allows(role, policies):
     for policy in policies[role]:
-        assert len(json.dumps(policy, separators=(",", ":"))) < (LONGEST_INLINE if role == "pruner" else LONGEST_MANAGED)
+        assert len(json.dumps(policy, separators=(",", ":"))) < (
+            LONGEST_INLINE if role == "pruner" else LONGEST_MANAGED
+        )
 
 
 FORBIDDEN_TO_ALL = [
@@ -96,7 +98,12 @@ FORBIDDEN_TO_ALL = [
     ("sagemaker:AddTags", sagemaker("artifact"), {**NEW, **OURS}),
     ("sagemaker:AddTags", sagemaker("model"), {**NEW, "sagemaker:TaggingAction": "CreateModel"}),
     ("sagemaker:DeleteTags", sagemaker("artifact"), OURS),
-    *((f"sagemaker:{verb}{kind}", sagemaker(kind.lower()), tags) for verb in ("Update", "Delete") for kind in ("Artifact", "Action", "Context") for tags in ({}, THEIRS)),
+    *(
+        (f"sagemaker:{verb}{kind}", sagemaker(kind.lower()), tags)
+        for verb in ("Update", "Delete")
+        for kind in ("Artifact", "Action", "Context")
+        for tags in ({}, THEIRS)
+    ),
     ("sagemaker:AddAssociation", sagemaker("artifact"), THEIRS),
     ("sagemaker:DeleteAssociation", sagemaker("artifact"), THEIRS),
     ("sagemaker:AddAssociation", sagemaker("endpoint"), {}),
@@ -140,7 +147,9 @@ FORBIDDEN = {
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_may_not_what_is_forbidden_to_it(role, policies, cloud):
     for action, resource, context in FORBIDDEN_TO_ALL + FORBIDDEN[role]:
-        where = resource.replace("BUCKET", f"arn:aws:s3:::{cloud.outputs['BucketName']}").replace("KEY", cloud.outputs["KeyArn"])
+        where = resource.replace("BUCKET", f"arn:aws:s3:::{cloud.outputs['BucketName']}").replace(
+            "KEY", cloud.outputs["KeyArn"]
+        )
         assert evaluate(policies[role], action, where, context) != "allowed", (action, resource, context)
 
 

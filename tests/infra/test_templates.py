@@ -77,7 +77,11 @@ def test_only_what_takes_no_resource_is_allowed_on_all():
 
 
 def test_what_holds_data_outlives_its_stack():
-    kept = {name: found for name, found in resources(INFRA / "lineage.yaml").items() if found["Type"] in {"AWS::S3::Bucket", "AWS::KMS::Key"}}
+    kept = {
+        name: found
+        for name, found in resources(INFRA / "lineage.yaml").items()
+        if found["Type"] in {"AWS::S3::Bucket", "AWS::KMS::Key"}
+    }
     assert set(kept) == {"Bucket", "Key"}
     for found in kept.values():
         assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("Retain", "Retain")

@@ -114,9 +114,15 @@ class Cloud:
         """Who may assume a role."""
         return self.client("iam").get_role(RoleName=role_arn.rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
 
-    def bucket_policy(self, bucket: str) -> dict[str, Any]:
-        """The policy of a bucket."""
-        return json.loads(self.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
+    def bucket_policy(self, name: str = "lineage") -> dict[str, Any]:
+        """The policy of a stack's bucket."""
+        return self.properties("BucketPolicy", name)["PolicyDocument"]
+
+    def put_bucket_policy(self, name: str = "lineage") -> None:
+        """Let moto have the policy, too. It holds it against requests without looking at conditions, and so refuses them all."""
+        document = json.dumps(self.bucket_policy(name))
+        bucket = self.properties("BucketPolicy", name)["Bucket"]
+        self.client("s3").put_bucket_policy(Bucket=bucket, Policy=document)
 
     def play(self, role_arn: str) -> None:
         """Take on a role."""
@@ -136,10 +142,11 @@ class Cloud:
         try:
             yield
         finally:
-            self._enforce_after("inf")
+            self._enforce_after("1e12")
 
     def _enforce_after(self, requests: str) -> None:
-        with urllib.request.urlopen(f"{self.url}/moto-api/reset-auth", data=requests.encode()) as answer:
+        url, headers = f"{self.url}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+        with urllib.request.urlopen(urllib.request.Request(url, requests.encode(), headers)) as answer:
             assert answer.status == 200
 
     def _keep_bucket(self, stack: str, bucket: str) -> None:
@@ -170,11 +177,18 @@ class Cloud:
             Bucket=bucket, PublicAccessBlockConfiguration=wanted["PublicAccessBlockConfiguration"]
         )
         (encryption,) = wanted["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-        default = {key: value for key, value in encryption["ServerSideEncryptionByDefault"].items() if value is not None}
+        default = {
+            key: value for key, value in encryption["ServerSideEncryptionByDefault"].items() if value is not None
+        }
         s3.put_bucket_encryption(
             Bucket=bucket,
             ServerSideEncryptionConfiguration={
-                "Rules": [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": bool(encryption.get("BucketKeyEnabled"))}]
+                "Rules": [
+                    {
+                        "ApplyServerSideEncryptionByDefault": default,
+                        "BucketKeyEnabled": bool(encryption.get("BucketKeyEnabled")),
+                    }
+                ]
             },
         )
         if lock := wanted.get("ObjectLockConfiguration"):
@@ -187,10 +201,9 @@ class Cloud:
                 },
             )
         s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket, LifecycleConfiguration={"Rules": list(map(_api_rule, wanted["LifecycleConfiguration"]["Rules"]))}
+            Bucket=bucket,
+            LifecycleConfiguration={"Rules": list(map(_api_rule, wanted["LifecycleConfiguration"]["Rules"]))},
         )
-        policy = self.properties("BucketPolicy", stack)["PolicyDocument"]
-        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 
 def _api_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,9 +231,7 @@ def _simulate(self: IamResponse) -> ActionResult:
     documents = [backend.get_role_policy(role.name, name)[1] for name in backend.list_role_policies(role.name)]
     documents += [policy.document for policy in backend.list_attached_role_policies(role.name)[0]]
     policies = [json.loads(document) if isinstance(document, str) else document for document in documents]
-    context = {
-        item["ContextKeyName"]: item["ContextKeyValues"] for item in self._get_param("ContextEntries") or []
-    }
+    context = {item["ContextKeyName"]: item["ContextKeyValues"] for item in self._get_param("ContextEntries") or []}
     results = [
         {
             "EvalActionName": action,
@@ -249,7 +260,9 @@ def _tag_key(self: KmsBackend, *given: Any, **named: Any) -> Any:
 
 
 def _api_tags(value: Any) -> Any:
-    is_tags = isinstance(value, list) and all(isinstance(item, dict) and set(item) == {"Key", "Value"} for item in value)
+    is_tags = isinstance(value, list) and all(
+        isinstance(item, dict) and set(item) == {"Key", "Value"} for item in value
+    )
     return [{"TagKey": item["Key"], "TagValue": item["Value"]} for item in value] if is_tags else value
 
 
@@ -276,7 +289,11 @@ def account() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     try:
-        yield f"http://{host}:{port}"
+        url = f"http://{host}:{port}"
+        # All servers of a process are one: what an earlier account had is not of this one.
+        with urllib.request.urlopen(f"{url}/moto-api/reset", data=b"") as answer:
+            assert answer.status == 200
+        yield url
     finally:
         server.stop()
         patch.undo()

@@ -78,7 +78,9 @@ def _applies(
         return False
     conditions = statement.get("Condition") or {}
     return all(
-        _holds(operator, key, _listed(values), keys) for operator, block in conditions.items() for key, values in block.items()
+        _holds(operator, key, _listed(values), keys)
+        for operator, block in conditions.items()
+        for key, values in block.items()
     )
 
 
@@ -94,7 +96,7 @@ def _is_principal(wanted: object, principal: str | None) -> bool:
 
 
 def _holds(operator: str, key: str, wanted: list[str], keys: Mapping[str, list[str]]) -> bool:
-    """One key of one operator. A key that is not there fits only negated operators, ``…IfExists``, ``Null`` and ``ForAllValues``."""
+    """One key of one operator. A missing key fits negated operators, ``…IfExists``, ``Null`` and ``ForAllValues``."""
     given = keys.get(key.casefold())
     if operator == "Null":
         return (given is None) == (wanted[0].casefold() == "true")
