@@ -319,14 +319,16 @@ def ask_sagemaker(opened: Any) -> str:  # noqa: ANN401
     """
     client = _client(opened, "sagemaker")
     url = str(client.meta.endpoint_url)
-    answer = _asked(f"ask SageMaker at {url}", lambda: client.list_artifacts(MaxResults=1))
-    # botocore makes an empty answer of whatever a server says with code 200.
+    foreign = AwsError(
+        f"{url} is not SageMaker", why="its answer has no list of artifacts", fix="correct AWS_ENDPOINT_URL_SAGEMAKER"
+    )
+    try:
+        answer = _asked(f"ask SageMaker at {url}", lambda: client.list_artifacts(MaxResults=1))
+    except (AttributeError, TypeError) as error:  # botocore itself stumbles over JSON that is no object
+        raise foreign from error
+    # And it makes an empty answer of an object that has nothing of what it looks for.
     if "ArtifactSummaries" not in answer:
-        raise AwsError(
-            f"{url} is not SageMaker",
-            why="its answer has no list of artifacts",
-            fix="correct AWS_ENDPOINT_URL_SAGEMAKER",
-        )
+        raise foreign
     return url
 
 

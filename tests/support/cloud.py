@@ -229,7 +229,8 @@ def _simulate(self: IamResponse) -> ActionResult:
     arn = self._get_param("PolicySourceArn")
     role = backend.get_role_by_arn(arn)
     documents = [backend.get_role_policy(role.name, name)[1] for name in backend.list_role_policies(role.name)]
-    documents += [policy.document for policy in backend.list_attached_role_policies(role.name)[0]]
+    for policy in backend.list_attached_role_policies(role.name)[0]:
+        documents += [version.document for version in policy.versions if version.is_default]
     policies = [json.loads(document) if isinstance(document, str) else document for document in documents]
     context = {item["ContextKeyName"]: item["ContextKeyValues"] for item in self._get_param("ContextEntries") or []}
     results = [
