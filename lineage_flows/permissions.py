@@ -295,7 +295,7 @@ def denied_call(
     if not isinstance(said, dict) or str(said.get("Code", "")) not in _DENIED:
         return None
     message = " ".join(str(said.get("Message") or "").split())
-    operation = str(getattr(error, "operation_name", "") or "")
+    operation = "".join(str(getattr(error, "operation_name", "") or "").split())
     named = _NOT_AUTHORIZED.search(message)
     action = (
         named["action"] if named else _OPERATIONS.get(operation, f"{service}:{operation}" if operation else service)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import urllib.request
@@ -12,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.loaders import Loader, create_loader
 from moto.cloudformation import parsing
 from moto.cloudformation.models import cloudformation_backends
 from moto.core.responses import ActionResult
@@ -279,11 +281,26 @@ def _without_no_value(node: Any, resources: Any) -> Any:
 _clean_json = parsing.clean_json
 
 
+def _load_model(_: Loader, *names: str, **more: str) -> Any:
+    return _model_of(names, tuple(more.items()))
+
+
+@functools.cache
+def _model_of(names: tuple[str, ...], more: tuple[tuple[str, str], ...]) -> Any:
+    return _load(_loader, *names, **dict(more))
+
+
+_load = Loader.load_service_model
+_loader = create_loader()
+
+
 @contextmanager
 def account() -> Iterator[str]:
     """An empty account; its endpoint's URL."""
     patch = pytest.MonkeyPatch()
     patch.setattr(IamResponse, "simulate_principal_policy", _simulate, raising=False)
+    # Each session of boto3 reads the service models anew, SageMaker's takes a second: here once for all.
+    patch.setattr(Loader, "load_service_model", _load_model)
     patch.setattr(parsing, "clean_json", _without_no_value)
     patch.setattr(KmsBackend, "create_key", _tag_key)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
