@@ -221,7 +221,7 @@ def bucket(opened: Any, name: str) -> Bucket:  # noqa: ANN401
     """
     s3 = _client(opened, "s3")
     head = _asked(
-        f"reach the bucket {name}", lambda: s3.head_bucket(Bucket=name), service="s3", resource=f"arn:aws:s3:::{name}"
+        f"reach the bucket {name}", lambda: s3.head_bucket(Bucket=name), service="s3", resource=f"the bucket {name}"
     )
     region = head.get("BucketRegion") or head["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
 

@@ -197,9 +197,10 @@ class PermissionDeniedError(AwsError):
         self.roles = roles
         if roles:
             named = f"role {roles[0]}" if len(roles) == 1 else f"roles {', '.join(roles[:-1])} and {roles[-1]}"
-            fix = f"the {named} of infra/ {'has' if len(roles) == 1 else 'have'} it; see `lineage-flows doctor --aws`"
+            has = "has" if len(roles) == 1 else "have"
+            fix = f"the {named} of infra/ {has} {action}; see `lineage-flows doctor --aws`"
         else:
-            fix = "no role of infra/ has it; grant it, or leave out what needs it"
+            fix = f"no role of infra/ has {action}; grant it, or leave out what needs it"
         super().__init__(f"AWS denied {action}{f' on {resource}' if resource else ''}", why=why.rstrip("."), fix=fix)
 
 

@@ -115,7 +115,8 @@ def test_a_denied_call_names_action_resource_and_role():
     assert error.resource == "arn:aws:sagemaker:eu-central-1:111122223333:context/backtest"
     assert str(error) == (
         "AWS denied sagemaker:UpdateContext on arn:aws:sagemaker:eu-central-1:111122223333:context/backtest: no identity-based "
-        "policy allows the sagemaker:UpdateContext action. The role writer of infra/ has it; see `lineage-flows doctor --aws`"
+        "policy allows the sagemaker:UpdateContext action. "
+        "The role writer of infra/ has sagemaker:UpdateContext; see `lineage-flows doctor --aws`"
     )
 
 
@@ -139,7 +140,7 @@ def test_where_aws_names_neither_the_operation_does(code, operation, service, ac
 
 def test_what_no_role_has_is_said_so():
     error = denied_error("sagemaker:CreateEndpoint")
-    assert "no role of infra/ has it" in error.fix
+    assert "no role of infra/ has sagemaker:CreateEndpoint" in error.fix
     assert error.resource == ""
 
 

@@ -221,7 +221,8 @@ def _places(place: _Place, who: aws.Caller) -> Places:
         account=who.account,
         bucket=name,
         prefix=prefix,
-        key=encryption[1],
+        # A key may be named by its id or an alias, too, which IAM does not take.
+        key=encryption[1] if (encryption[1] or "").startswith("arn:") else None,
         role=who.principal if is_role else None,
         partition=who.partition,
     )

@@ -21,6 +21,7 @@ from typing import Any
 from lineage_flows.content.files import check_expected, chunks_of, explained, hash_file, open_regular, publish_copy
 from lineage_flows.content.store import ALGORITHM, blob_path
 from lineage_flows.errors import BlobAlteredError, BlobMissingError, ContentError
+from lineage_flows.permissions import denied_error
 
 __all__ = ["ObjectStore"]
 
@@ -33,6 +34,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _ONCE: dict[str, dict[str, Any]] = {"s3": {"mode": "create"}}
 """What makes a write refuse a name that is taken (S3: If-None-Match), where the store can."""
+
+_ACTIONS = {"read": "s3:GetObject", "write": "s3:PutObject", "use": "s3:PutObject"}
+"""What IAM calls what is done to a store."""
 
 _PROBES = "tmp"
 _EXTRAS = {"s3": "lineage-flows[aws]"}
@@ -190,6 +194,9 @@ class ObjectStore:
         extra = _EXTRAS.get(self._scheme)
         if isinstance(error, ImportError):
             fix = f"install what serves it: pip install '{extra}'" if extra else "install what serves it"
+        elif isinstance(error, PermissionError) and self._scheme == "s3":
+            # S3 says as much of credentials that are wrong as of those that may not.
+            fix = f"check the credentials; {denied_error(_ACTIONS[what]).fix}"
         else:
             fix = "check LINEAGE_FLOWS_STORE_URL, the credentials and the endpoint (AWS_ENDPOINT_URL)"
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]

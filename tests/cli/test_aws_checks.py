@@ -291,7 +291,7 @@ def test_a_region_that_is_none_and_one_that_is_not_the_buckets(cloud, monkeypatc
             "User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: sagemaker:ListArtifacts because no identity-based "
             "policy allows the sagemaker:ListArtifacts action",
             "AWS denied sagemaker:ListArtifacts: no identity-based policy allows",
-            "roles reader, writer, replayer and pruner of infra/ have it",
+            "roles reader, writer, replayer and pruner of infra/ have sagemaker:ListArtifacts",
         ),
     ],
 )
