@@ -342,9 +342,9 @@ def test_the_program_shows_and_prints_it(cloud, sagemaker, monkeypatch, call):
 def test_without_the_option_nothing_of_aws_is_loaded_or_asked(home):
     script = (
         "import sys; from lineage_flows.cli import main; main(['doctor', '--json']); "
-        "sys.exit(sorted(name for name in sys.modules if name.partition('.')[0] in {'boto3', 'botocore'})[:1])"
+        "loaded = {name.partition('.')[0] for name in sys.modules} & {'boto3', 'botocore', 's3fs'}; "
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.splitlines()[-1:]) != (1, ["boto3"])
-    assert "AWS" not in done.stdout
-    assert "['boto" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "AWS" not in {word for check in json.loads(done.stdout)["checks"] for word in check["name"].split()}

@@ -54,10 +54,11 @@ class Cloud:
         }
         for name, value in environment.items():
             self._patch.setenv(name, value)
+        self._session = boto3.session.Session()
 
     def client(self, service: str) -> Any:
         """A client of the present credentials."""
-        return boto3.session.Session().client(service)
+        return self._session.client(service)
 
     def deploy(self, template: str = "lineage.yaml", name: str = "lineage", **parameters: str) -> dict[str, str]:
         """Deploy a template of infra/; the outputs by name."""
