@@ -110,8 +110,9 @@ class Permission:
         """The condition keys, with their values, that a call of the product is made with."""
         key, value = MANAGED_BY
         if self.resource == "key":
-            # The key is used by S3 alone, in the caller's name.
-            return {"kms:ViaService": [f"s3.{places.region}.{_DOMAINS.get(places.partition, 'amazonaws.com')}"]}
+            # The key is used by S3 alone, in the caller's name, and in the key's own region.
+            region = (places.key or "").split(":")[3:4] or [places.region]
+            return {"kms:ViaService": [f"s3.{region[0]}.{_DOMAINS.get(places.partition, 'amazonaws.com')}"]}
         if self.scope == "ours":
             return {f"aws:ResourceTag/{key}": [value]}
         if self.scope != "new":

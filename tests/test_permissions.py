@@ -93,6 +93,9 @@ def test_arns_and_contexts():
         assert ("aws:ResourceTag/managed-by" in item.context(PLACES)) == (item.scope == "ours")
     china = Places("cn-north-1", "111122223333", partition="aws-cn", key="k")
     (decrypt,) = {item for item in of_role("reader") if item.action == "kms:Decrypt"}
+    key = "arn:aws:kms:eu-west-1:111122223333:key/x"
+    abroad = Places("eu-central-1", "111122223333", key=key)
+    assert decrypt.context(abroad) == {"kms:ViaService": ["s3.eu-west-1.amazonaws.com"]}
     assert decrypt.context(china) == {"kms:ViaService": ["s3.cn-north-1.amazonaws.com.cn"]}
 
 

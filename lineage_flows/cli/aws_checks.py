@@ -179,7 +179,10 @@ def _permissions(place: _Place) -> Finding:
     whole = [role for role in wanted if not lacking[role] and not unknown[role]]
     perhaps = [role for role in wanted if not lacking[role] and unknown[role]]
     if whole:
-        return "ok", f"all that {_named(whole)} of infra/ needs, by IAM's policies", ""
+        found = f"all that {_named(whole)} of infra/ needs, by IAM's policies"
+        if unasked := _unasked(place, [item for role in whole for item in needed[role] if item not in said]):
+            return "warning", f"{found}; but what is allowed on {unasked} is unknown", "see what is said of the bucket"
+        return "ok", found, ""
     if perhaps:
         open_ones = unknown[perhaps[0]]
         return (
@@ -197,6 +200,18 @@ def _permissions(place: _Place) -> Finding:
         else f"{nearest} lacks {_shown(missing, said)}",
         f"assume the role {nearest} of infra/lineage.yaml, or attach its policy",
     )
+
+
+def _unasked(place: _Place, left_out: list[Permission]) -> str:
+    """What IAM could not be asked about, though it is there or may be: in words; empty when there is none."""
+    kinds = {item.resource for item in left_out}
+    kept = place.bucket
+    if "key" in kinds and place.store is not None:
+        algorithm, key = ("", "?") if kept is None or isinstance(kept.encryption, aws.Unknown) else kept.encryption
+        # A key of AWS's own (no name, or S3's) needs no permission of the caller.
+        if key is not None:
+            return f"the bucket's key{f' ({algorithm}, {key})' if algorithm else ''}"
+    return ""
 
 
 def _is(said: dict[Permission, aws.Decision], item: Permission, outcome: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from lineage_flows import aws
 from lineage_flows.cli.aws_checks import examine_aws
-from lineage_flows.permissions import ROLES
+from lineage_flows.permissions import ROLES, denied_error
 from lineage_flows.settings import load_settings
 from tests.conftest import free_port
 from tests.infra.conftest import EVERYBODY
@@ -161,6 +162,22 @@ def test_a_role_whose_policies_may_not_be_asked_for_is_unknown_and_not_guessed(c
     assert check.outcome == "warning"
     assert check.found.startswith("unknown: IAM may not be asked")
     assert "iam:SimulatePrincipalPolicy" in check.found
+
+
+@pytest.mark.parametrize("known", [("aws:kms", "alias/blobs"), None])
+def test_a_key_that_iam_cannot_be_asked_about_is_unknown(cloud, sagemaker, monkeypatch, known):
+    play(cloud, sagemaker, "writer", monkeypatch)
+    real = aws.bucket
+
+    def bucket(session, name):
+        unknown = aws.Unknown(denied_error("s3:GetEncryptionConfiguration"))
+        return dataclasses.replace(real(session, name), encryption=known or unknown)
+
+    monkeypatch.setattr(aws, "bucket", bucket)
+    seen = found("writer")
+    assert seen["AWS permissions"].outcome == "warning"
+    assert "on the bucket's key" in seen["AWS permissions"].found
+    assert seen["bucket encryption"].outcome == ("ok" if known else "warning")
 
 
 def test_what_depends_on_something_else_is_unknown():
