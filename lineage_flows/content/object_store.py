@@ -133,28 +133,27 @@ class ObjectStore:
             if (found := self._size(fs, key)) != size:
                 self._write(partial(fs.put_file, str(path), key), taken=found is not None)
 
-    def _write(self, put: Callable[..., object], *, taken: bool) -> None:
+    def _write(self, put: Callable[..., object], *, taken: bool, tries: int = 3) -> None:
         """Write an object; under a name that is free only if it still is, so that a bucket may refuse whatever else.
 
         Args:
             put: writes it; takes what the file system has to be told.
             taken: another object, which is not the blob, has the name.
+            tries: how often it is tried while others write under the name.
         """
         once = {} if taken else _ONCE.get(self._scheme, {})
         try:
             put(**once)
-        except FileExistsError:
-            # Written a moment ago by another process: the same bytes, or their hash tells when they are read.
-            return
         except OSError as error:
+            code = _code(error)
             if once and error.errno == errno.ENOSYS:
                 put()  # a store that speaks S3, and does not know the condition
-            elif _is_conflict(error):
+            elif once and code == "ConditionalRequestConflict" and tries > 1:
                 # Something else happened to the name during the upload (D: try again); what, the second time tells.
-                with contextlib.suppress(FileExistsError):
-                    put(**once)
-            else:
+                self._write(put, taken=False, tries=tries - 1)
+            elif not once or not (isinstance(error, FileExistsError) or code == "PreconditionFailed"):
                 raise
+            # Otherwise written a moment ago by another process: the same bytes, or their hash tells when they are read.
 
     def _at(self, digest: str) -> tuple[Any, str]:
         path = blob_path(digest)
@@ -203,10 +202,10 @@ class ObjectStore:
         return ContentError(f"cannot {what} the store {self.url}", why=why, fix=fix)
 
 
-def _is_conflict(error: OSError) -> bool:
-    """Whether S3 gave up a conditional write since another was under way; s3fs has no exception of its own for it."""
+def _code(error: OSError) -> str:
+    """S3's code of a refusal. Not all releases of s3fs have an exception for each."""
     response = getattr(error.__cause__, "response", None)
-    return isinstance(response, dict) and response.get("Error", {}).get("Code") == "ConditionalRequestConflict"
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _errors() -> tuple[type[BaseException], ...]:

@@ -277,6 +277,32 @@ def test_a_write_that_met_another_is_tried_again(store, second):
     assert asked == [{"mode": "create"}] * 2
 
 
+@pytest.mark.parametrize("raised", [FileExistsError, lambda text: OSError(errno.EINVAL, text)])
+def test_a_name_that_is_taken_is_no_failure_whatever_s3fs_makes_of_it(store, raised):
+    asked = []
+
+    def put(**how):
+        asked.append(how)
+        raise raised("taken") from ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
+
+    store._write(put, taken=False)
+    assert asked == [{"mode": "create"}]
+
+
+def test_a_write_that_always_meets_another_fails(store):
+    asked = []
+
+    def put(**how):
+        asked.append(how)
+        raise OSError(errno.EIO, "conflict") from ClientError(
+            {"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject"
+        )
+
+    with pytest.raises(OSError, match="conflict"):
+        store._write(put, taken=False)
+    assert len(asked) == 3
+
+
 def test_another_failure_is_not_tried_again(store):
     def put(**how):
         raise OSError(errno.EIO, "broken")
