@@ -15,6 +15,7 @@ import pytest
 
 from lineage_flows import aws
 from lineage_flows.cli.aws_checks import examine_aws
+from lineage_flows.endpoint.server import serve
 from lineage_flows.permissions import ROLES, denied_error
 from lineage_flows.settings import load_settings
 from tests.conftest import free_port
@@ -326,6 +327,12 @@ def test_an_endpoint_that_is_not_sagemaker(cloud, sagemaker, body):
     check = found()["SageMaker"]
     assert check.outcome == "failed"
     assert "AWS_ENDPOINT_URL" in check.fix
+
+
+def test_the_products_own_endpoint_answers_as_sagemaker_does(cloud, monkeypatch, tmp_path):
+    with serve(tmp_path / "home") as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", url)
+        assert aws.ask_sagemaker(aws.session()) == url
 
 
 def test_an_endpoint_that_is_not_there(cloud, monkeypatch):
