@@ -1,0 +1,62 @@
+"""What every operation has at hand: the graph, the account's limits, and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from lineage_flows.endpoint.store import Store
+
+__all__ = ["Answer", "Backend", "Handler", "Quotas", "Request", "utc_now"]
+
+Request = dict[str, Any]
+"""A request's members by name, validated: moments are RFC 3339 texts, the rest is as in JSON."""
+
+Answer = dict[str, Any]
+"""An answer's members by name, as JSON has them: moments are seconds since 1970. None is left out."""
+
+
+def utc_now() -> str:
+    """This moment, as the graph writes moments."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """How many of each an account may have; None for as many as there is room for. The defaults are AWS's.
+
+    Attributes:
+        count_recorded: whether what flows recorded counts as well. AWS counts what is made by hand, and not what SageMaker
+            creates itself; so it does not, unless told.
+    """
+
+    actions: int | None = 3000
+    artifacts: int | None = 6000
+    associations: int | None = 6000
+    contexts: int | None = 500
+    count_recorded: bool = False
+
+    def of(self, kind: str) -> int | None:
+        """The quota of a kind: ``Action``, ``Artifact``, ``Association``, ``Context``."""
+        limits = {
+            "Action": self.actions,
+            "Artifact": self.artifacts,
+            "Association": self.associations,
+            "Context": self.contexts,
+        }
+        return limits[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The state behind the operations. ``now`` gives moments as the graph writes them."""
+
+    store: Store
+    quotas: Quotas = field(default_factory=Quotas)
+    now: Callable[[], str] = utc_now
+
+
+Handler = Callable[[Backend, Request], Answer]
+"""An operation. It raises ``errors.ServiceError`` when it cannot be done, and has changed nothing then."""

@@ -1,0 +1,41 @@
+"""An endpoint over a home of its own, and boto3 as its client."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage_flows.endpoint.server import Endpoint
+from tests.endpoint.kit import client
+
+
+@pytest.fixture
+def fast_home() -> Iterator[Path]:
+    """In memory where there is such a folder: a graph waits for the disk at each write."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="endpoint-tests-", dir=memory) as folder:
+        yield Path(folder, "home")
+
+
+@pytest.fixture
+def start(fast_home: Path) -> Iterator[Callable[..., Endpoint]]:
+    """Starts endpoints over the home; they are closed at the end."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(Endpoint(fast_home, **options))
+
+
+@pytest.fixture
+def endpoint(start: Callable[..., Endpoint]) -> Endpoint:
+    return start()
+
+
+@pytest.fixture
+def sagemaker(endpoint: Endpoint) -> Any:
+    """A real boto3 client."""
+    return client(endpoint.url)
