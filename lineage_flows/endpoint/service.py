@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from lineage_flows.endpoint import entities
+from lineage_flows.endpoint import entities, experiments, trial_components
 from lineage_flows.endpoint.backend import Backend, Handler
 from lineage_flows.endpoint.errors import ServiceError, internal, serialization, unknown_operation
 from lineage_flows.endpoint.shapes import input_shape, operation_names
@@ -20,7 +20,11 @@ __all__ = ["OPERATIONS", "Service"]
 
 TARGET_PREFIX = "SageMaker."
 
-OPERATIONS: dict[str, Handler] = {**entities.OPERATIONS}
+OPERATIONS: dict[str, Handler] = {
+    **entities.OPERATIONS,
+    **experiments.OPERATIONS,
+    **trial_components.OPERATIONS,
+}
 """Every operation that the endpoint has, by its name in SageMaker's service model."""
 
 

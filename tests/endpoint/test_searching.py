@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lineage_flows.endpoint.errors import ServiceError
 
+from lineage_flows.endpoint.errors import ServiceError
 from lineage_flows.endpoint.searching import Key, search
 
 COMPONENT = "ExperimentTrialComponent"
