@@ -17,6 +17,7 @@ from lineage_flows.cli import (
     deliver,
     diff,
     doctor,
+    endpoint,
     init,
     policy,
     replay,
@@ -72,6 +73,7 @@ for verb in (
     deliver.deliver,
     policy.policy,
     doctor.doctor,
+    endpoint.endpoint,
     init.init,
     version.version,
 ):

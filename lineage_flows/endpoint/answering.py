@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineage_flows.endpoint.moments import epoch_seconds
 from lineage_flows.endpoint.shapes import Shape
-from lineage_flows.endpoint.validation import epoch_seconds
 
 __all__ = ["told"]
 

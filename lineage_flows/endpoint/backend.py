@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from lineage_flows.endpoint.moments import utc_now
+from lineage_flows.endpoint.query_lineage import AnswerCache
 from lineage_flows.endpoint.store import Store
 
-__all__ = ["Answer", "Backend", "Handler", "Quotas", "Request", "utc_now"]
+__all__ = ["Answer", "Backend", "Handler", "Quotas", "Request"]
 
 Request = dict[str, Any]
 """A request's members by name, validated: moments are RFC 3339 texts, the rest is as in JSON."""
 
 Answer = dict[str, Any]
 """An answer's members by name, as JSON has them: moments are seconds since 1970. None is left out."""
-
-
-def utc_now() -> str:
-    """This moment, as the graph writes moments."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,12 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The state behind the operations. ``now`` gives moments as the graph writes them."""
+    """The state behind the operations. ``now`` gives moments as the graph writes them; ``walked`` has answers of QueryLineage."""
 
     store: Store
     quotas: Quotas = field(default_factory=Quotas)
     now: Callable[[], str] = utc_now
+    walked: AnswerCache = field(default_factory=AnswerCache)
 
 
 Handler = Callable[[Backend, Request], Answer]

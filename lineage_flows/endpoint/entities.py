@@ -14,14 +14,14 @@ from lineage_flows.endpoint.assumptions import DEFAULT_GROUP, already_exists, ha
 from lineage_flows.endpoint.backend import Answer, Backend, Handler, Request
 from lineage_flows.endpoint.changes import Change, arn_of
 from lineage_flows.endpoint.errors import limit_exceeded, not_found, validation
+from lineage_flows.endpoint.moments import epoch_seconds
 from lineage_flows.endpoint.snapshot import Snapshot, Stored
 from lineage_flows.endpoint.tags import read_tags
-from lineage_flows.endpoint.validation import epoch_seconds
 from lineage_flows.graph.identity import LOCAL
 from lineage_flows.graph.keeper import META, PROPERTY
 from lineage_flows.graph.model import Action, Artifact, Context, LineageType
 
-__all__ = ["OPERATIONS", "full_quota"]
+__all__ = ["GROUP_ARN", "KINDS", "OPERATIONS", "Kind", "full_quota", "summary"]
 
 GROUP_ARN = f"{LOCAL}:lineage-group/{DEFAULT_GROUP}"
 _METADATA = {

@@ -50,7 +50,9 @@ def list_kind(kind: Kind, backend: Backend, request: Request) -> Answer:
             fetch=partial(fetch, snapshot, _conditions(kind, snapshot, request)),
             position=lambda other: (other.name if by_name else other.created, other.arn),
         )
-    summaries = [told(shape, {**document(kind, item), _SOURCES[kind.name]: item.body.get("Source")}) for item in page.items]
+    summaries = [
+        told(shape, {**document(kind, item), _SOURCES[kind.name]: item.body.get("Source")}) for item in page.items
+    ]
     return {f"{kind.name}Summaries": summaries, "NextToken": page.token}
 
 

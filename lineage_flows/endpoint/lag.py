@@ -58,7 +58,7 @@ class Lag:
         connection = connect()
         connection.execute("BEGIN")
         connection.execute(
-            "SELECT count(*) FROM endpoint_secret"
+            "SELECT count(*) FROM endpoint_about"
         ).fetchone()  # a transaction sees nothing before it reads
         with self._lock:
             self._held.append(Held(connection, until))

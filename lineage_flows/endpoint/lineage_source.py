@@ -6,23 +6,22 @@ from the ARNs asked for, over an index, to the rows.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
+from lineage_flows.endpoint import others
 from lineage_flows.endpoint.query_lineage import Edge, Node
-from lineage_flows.graph.keeper import PROPERTY, Layers, flatten
+from lineage_flows.endpoint.snapshot import Snapshot
 
 __all__ = ["StoredLineage"]
 
 _NODES = """SELECT e.arn, e.lineage, e.type, e.created,
-    max(CASE e.lineage WHEN 'Action' THEN e.modified ELSE e.created END, ifnull(n.modified, '')),
-    CASE WHEN :whole THEN e.layers END
+    max(CASE e.lineage WHEN 'Action' THEN e.modified ELSE e.created END, ifnull(n.modified, ''))
 FROM json_each(:arns) j CROSS JOIN entity e ON e.arn = j.value LEFT JOIN endpoint_note n ON n.key = e.arn
 UNION ALL
-SELECT o.arn, o.kind, o.type, o.created, o.modified, CASE WHEN :whole THEN o.body END
+SELECT o.arn, o.kind, o.type, o.created, o.modified
 FROM json_each(:arns) j CROSS JOIN endpoint_other o ON o.arn = j.value WHERE o.kind = 'TrialComponent'"""
 
 _UP = """SELECT s.arn, d.arn, a.type
@@ -44,45 +43,51 @@ class StoredLineage:
     An experiment may be an association's end, and is none of the kinds that a query can answer with (D): a walk ends before it (U).
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, properties: bool) -> None:
+    def __init__(self, snapshot: Snapshot, *, properties: bool) -> None:
         """Read over a transaction.
 
         Args:
-            connection: in that transaction.
+            snapshot: of it.
             properties: whether the entities' properties are asked for, which most queries do not.
         """
-        self._connection = connection
+        self._snapshot = snapshot
         self._properties = properties
 
     def nodes(self, arns: Collection[str]) -> Mapping[str, Node]:
         """See ``LineageSource``."""
-        found = self._connection.execute(_NODES, {"arns": _texts(arns), "whole": self._properties})
-        return {row[0]: _node(row) for row in found}
+        found = self._snapshot.connection.execute(_NODES, {"arns": _texts(arns)}).fetchall()
+        held = self._held(arns) if self._properties else {}
+        return {
+            arn: Node(arn, kind, _type(kind, type_), created, modified, held.get(arn, {}))
+            for arn, kind, type_, created, modified in found
+        }
 
     def edges(self, arns: Collection[str], *, up: bool) -> Iterator[Edge]:
         """See ``LineageSource``."""
-        for row in self._connection.execute(_UP if up else _DOWN, {"arns": _texts(arns)}):
-            yield Edge(*row)
+        return (Edge(*row) for row in self._snapshot.connection.execute(_UP if up else _DOWN, {"arns": _texts(arns)}))
+
+    def _held(self, arns: Collection[str]) -> dict[str, Mapping[str, str]]:
+        held: dict[str, Mapping[str, str]] = {
+            arn: stored.entity.properties for arn, stored in self._snapshot.entities(arns).items()
+        }
+        condition = ("o.arn IN (SELECT value FROM json_each(?))", [_texts(arns)])
+        for other in others.listed(self._snapshot, "TrialComponent", [condition]):
+            held[other.arn] = _parameters(other.body.get("Parameters", {}))
+        return held
 
 
-def _node(row: tuple[Any, ...]) -> Node:
-    arn, kind, type_, created, modified, whole = row
-    if kind != "TrialComponent":
-        return Node(arn, kind, type_ or None, created, modified, _properties(whole) if whole else {})
-    # QueryLineage speaks of a TrainingJob where lists of associations speak of a SageMakerTrainingJob (D).
-    type_ = type_.removeprefix("SageMaker")
-    return Node(arn, kind, type_, created, modified, _parameters(whole) if whole else {})
+def _type(kind: str, type_: str) -> str | None:
+    """QueryLineage speaks of a TrainingJob where lists of associations speak of a SageMakerTrainingJob (D)."""
+    return (type_.removeprefix("SageMaker") if kind == "TrialComponent" else type_) or None
 
 
-def _properties(layers: str) -> dict[str, str]:
-    facts = flatten(cast("Layers", [(stamp, said) for stamp, said in orjson.loads(layers)]))
-    return {key[len(PROPERTY) :]: value for key, value in facts.items() if key.startswith(PROPERTY)}
-
-
-def _parameters(body: str) -> dict[str, str]:
-    """A component's parameters as texts; numbers in their shortest form (I)."""
-    given: dict[str, dict[str, Any]] = orjson.loads(body).get("Parameters", {})
-    return {key: f"{value:g}" if isinstance(value, float) else str(value) for key, held in given.items() for value in held.values()}
+def _parameters(given: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """A component's parameters as texts; numbers as short as they can be (I)."""
+    return {
+        key: f"{value:.15g}" if isinstance(value, float) else str(value)
+        for key, held in given.items()
+        for value in held.values()
+    }
 
 
 def _texts(arns: Collection[str]) -> str:

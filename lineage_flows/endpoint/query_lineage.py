@@ -6,13 +6,27 @@ what its own SDK and that SDK's tests show I, what is not known U.
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-__all__ = ["Answer", "Direction", "Edge", "Filters", "LineageSource", "Node", "Page", "Query", "walk"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_RESULTS",
+    "Answer",
+    "AnswerCache",
+    "Direction",
+    "Edge",
+    "Filters",
+    "LineageSource",
+    "Node",
+    "Place",
+    "Query",
+    "walk",
+]
 
 Direction = Literal["Ascendants", "Descendants", "Both"]
 """``Ascendants`` goes from destination to source, ``Descendants`` from source to destination. ``Both`` takes associations either
@@ -114,12 +128,8 @@ class Query:
     max_depth: int = MAX_DEPTH
 
 
-class Page(NamedTuple):
-    """A part of an answer. ``last`` is where the next page goes on; None when this was the last one."""
-
-    vertices: list[Node]
-    edges: list[Edge]
-    last: tuple[int, str] | None
+Place = tuple[int, str]
+"""Where an entity stands in an answer: its depth, and its ARN."""
 
 
 class Answer:
@@ -144,14 +154,46 @@ class Answer:
         """How many entities and associations there are: what keeping the answer costs."""
         return len(self._nodes) + len(self._edges)
 
-    def page(self, after: tuple[int, str] | None, size: int) -> Page:
-        """At most ``size`` entities after the place where the page before this one ended."""
+    def vertices(self, after: Place | None, most: int) -> list[tuple[Place, Node]]:
+        """At most so many entities that come after a place; from the first on when it is None."""
         start = 0 if after is None else bisect_right(self._keys, after)
-        end = start + size
-        more = end < len(self._keys)
+        return list(zip(self._keys[start : start + most], self._nodes[start : start + most], strict=True))
+
+    def edges(self, after: Place | None, until: Place | None) -> list[Edge]:
+        """The associations that are handed out with the entities after one place and up to another; None for the end."""
         first = 0 if after is None else bisect_right(self._edge_keys, after)
-        beyond = bisect_right(self._edge_keys, self._keys[end - 1]) if more else len(self._edges)
-        return Page(self._nodes[start:end], self._edges[first:beyond], self._keys[end - 1] if more else None)
+        beyond = len(self._edges) if until is None else bisect_right(self._edge_keys, until)
+        return self._edges[first:beyond]
+
+
+class AnswerCache:
+    """The latest answers, so that a query of many pages is walked once. Safe for threads.
+
+    An answer whose page is asked for stays what it was when its first page was, whatever is written in between; one that had to
+    make room is found anew, and goes on after the place where the last page ended.
+    """
+
+    def __init__(self, most: int = 1_000_000) -> None:
+        """Keep answers of ``most`` entities and associations together."""
+        self._most = most
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[Query, Answer] = OrderedDict()
+
+    def get(self, query: Query) -> Answer | None:
+        """What the query's latest first page was taken from, if it is still there."""
+        with self._lock:
+            answer = self._answers.get(query)
+            if answer is not None:
+                self._answers.move_to_end(query)
+            return answer
+
+    def keep(self, query: Query, answer: Answer) -> None:
+        """Keep an answer; the ones that were not asked for longest make room."""
+        with self._lock:
+            self._answers[query] = answer
+            self._answers.move_to_end(query)
+            while self._answers and sum(map(len, self._answers.values())) > self._most:
+                self._answers.popitem(last=False)
 
 
 def walk(graph: LineageSource, query: Query) -> Answer | None:

@@ -25,7 +25,16 @@ from lineage_flows.endpoint.search_properties import (
 )
 from lineage_flows.endpoint.shapes import Shape
 
-__all__ = ["MAX_RESULTS", "Found", "Key", "compile_expression", "search", "visible"]
+__all__ = [
+    "MAX_RESULTS",
+    "Found",
+    "Key",
+    "compile_expression",
+    "key_of_texts",
+    "search",
+    "texts_of_key",
+    "visible",
+]
 
 MAX_RESULTS = 10
 """How many a page has when nothing is said (I: as in every other list)."""
@@ -63,12 +72,23 @@ _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-class Found(NamedTuple):
-    """A page of records, how many there are in all, and where the next page goes on (None: nowhere)."""
+def texts_of_key(key: Key) -> tuple[str, ...]:
+    """A key as a token holds it."""
+    has, number, text, arn = key
+    return str(has), repr(number), text, arn
 
-    records: list[Record]
+
+def key_of_texts(texts: Sequence[object]) -> Key:
+    """The reverse of ``texts_of_key``."""
+    has, number, text, arn = map(str, texts)
+    return int(has), float(number), text, arn
+
+
+class Found(NamedTuple):
+    """Records with their places in the order, and how many there are in all."""
+
+    records: list[tuple[Key, Record]]
     total: int
-    last: Key | None
 
 
 def search(
@@ -80,9 +100,9 @@ def search(
     sort_by: str = "",
     descending: bool = True,
     after: Key | None = None,
-    size: int = MAX_RESULTS,
+    most: int = MAX_RESULTS,
 ) -> Found:
-    """One page of the records that satisfy an expression (without one: of all).
+    """Some of the records that satisfy an expression (without one: of all), in order.
 
     Args:
         resource: one of ``RESOURCES``.
@@ -91,8 +111,8 @@ def search(
         visibility: ``VisibilityConditions``.
         sort_by: a property; empty for when they were last modified, and newest first (D). Records without it come last (U).
         descending: the greatest first.
-        after: where the page before this one ended.
-        size: of the page, at most.
+        after: only what comes after this place.
+        most: how many at most.
 
     Raises:
         ServiceError: ``ValidationException``: the expression breaks a rule.
@@ -106,9 +126,7 @@ def search(
     )
     keys = [_comparable(key, descending=descending) for key, _ in ranked]
     start = 0 if after is None else bisect_right(keys, _comparable(after, descending=descending))
-    page = ranked[start : start + size]
-    more = start + size < len(ranked)
-    return Found([record for _, record in page], len(ranked), page[-1][0] if more else None)
+    return Found(ranked[start : start + most], len(ranked))
 
 
 def visible(record: Record, conditions: Sequence[Mapping[str, str]]) -> bool:

@@ -61,7 +61,7 @@ class Endpoint:
         self._store = Store(home / "graph.db", lag=lag)
         service = Service(Backend(self._store, quotas or Quotas()))
         try:
-            self._server = WireServer((host, port), service, self._dice, allowed_hosts=allowed_hosts)
+            self._server = WireServer((host, port), service, self._dice, allowed_hosts={host, *allowed_hosts} - {""})
         except (OSError, OverflowError) as error:
             self._store.close()
             why = getattr(error, "strerror", None) or str(error)

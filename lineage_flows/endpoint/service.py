@@ -9,7 +9,17 @@ from typing import Any
 
 import orjson
 
-from lineage_flows.endpoint import entities, experiments, trial_components
+from lineage_flows.endpoint import (
+    associations,
+    entities,
+    experiment_lists,
+    experiments,
+    groups,
+    lists,
+    queries,
+    tags,
+    trial_components,
+)
 from lineage_flows.endpoint.backend import Backend, Handler
 from lineage_flows.endpoint.errors import ServiceError, internal, serialization, unknown_operation
 from lineage_flows.endpoint.shapes import input_shape, operation_names
@@ -22,8 +32,14 @@ TARGET_PREFIX = "SageMaker."
 
 OPERATIONS: dict[str, Handler] = {
     **entities.OPERATIONS,
+    **lists.OPERATIONS,
+    **associations.OPERATIONS,
+    **tags.OPERATIONS,
+    **groups.OPERATIONS,
     **experiments.OPERATIONS,
     **trial_components.OPERATIONS,
+    **experiment_lists.OPERATIONS,
+    **queries.OPERATIONS,
 }
 """Every operation that the endpoint has, by its name in SageMaker's service model."""
 

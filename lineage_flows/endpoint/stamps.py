@@ -13,23 +13,17 @@ from __future__ import annotations
 import re
 
 from lineage_flows.graph.identity import value_name
-from lineage_flows.graph.keeper import Layers, run_handle
+from lineage_flows.graph.keeper import GIVEN, Layers, run_handle
 
-__all__ = ["action_handle", "artifact_handle", "is_of_api", "next_stamp", "run_of"]
+__all__ = ["action_handle", "artifact_handle", "next_stamp", "run_of"]
 
-_SIGN = "!"
 _RUN_NAME = re.compile(r".*-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 def next_stamp(layers: Layers) -> str:
     """The stamp of a write over the API to an entity in a state."""
-    base, _, counter = (layers[-1][0] if layers else "").partition(_SIGN)
-    return f"{base}{_SIGN}{int(counter or 0) + 1:010d}"
-
-
-def is_of_api(stamp: str) -> bool:
-    """Whether a claim was written over the API."""
-    return _SIGN in stamp
+    base, _, counter = (layers[-1][0] if layers else "").partition(GIVEN)
+    return f"{base}{GIVEN}{int(counter or 0) + 1:010d}"
 
 
 def run_of(action: str) -> str | None:

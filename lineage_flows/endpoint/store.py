@@ -24,7 +24,12 @@ _MOST_IDLE = 8
 
 
 class Store:
-    """Transactions over the graph of a home."""
+    """Transactions over the graph of a home.
+
+    Attributes:
+        secret: by which paging tokens are signed.
+        made: when an endpoint first opened the graph, as the graph writes moments.
+    """
 
     def __init__(self, path: Path, *, lag: Lag | None = None) -> None:
         """Open the graph for writing; it is made when there is none.
@@ -44,7 +49,7 @@ class Store:
         self._idle: list[sqlite3.Connection] = []
         self._file: tuple[int, int] | None = None
         self._closed = False
-        self.secret = b""
+        self.secret, self.made = b"", ""
         with self._connection():
             pass
 
@@ -133,7 +138,7 @@ class Store:
         connection = schema.connect(self.path)
         try:
             with schema.translated(self.path):
-                self.secret = tables.ensure(connection)
+                self.secret, self.made = tables.ensure(connection)
         except BaseException:
             connection.close()
             raise

@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 import sqlite3
 
+from lineage_flows.endpoint.moments import utc_now
+
 __all__ = ["EDGES", "ENDS", "ensure"]
 
 _TABLES = """
@@ -48,7 +50,10 @@ CREATE TABLE IF NOT EXISTS endpoint_member (    -- which trial components belong
     PRIMARY KEY (trial, component)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS endpoint_member_back ON endpoint_member (component);
-CREATE TABLE IF NOT EXISTS endpoint_secret (key BLOB NOT NULL)
+CREATE TABLE IF NOT EXISTS endpoint_about (     -- one row
+    secret BLOB NOT NULL,                       -- by which paging tokens are signed
+    made TEXT NOT NULL                          -- when the tables were, which is when the account began
+)
 """
 
 ENDS = """SELECT arn, lineage AS kind, type, name, created FROM entity WHERE arn IS NOT NULL
@@ -62,14 +67,18 @@ UNION ALL SELECT source, destination, type, created FROM endpoint_link"""
 """All associations between what is known, by ARN: ``source``, ``destination``, ``type``, ``created``."""
 
 
-def ensure(connection: sqlite3.Connection) -> bytes:
+_ABOUT = "SELECT secret, made FROM endpoint_about"
+
+
+def ensure(connection: sqlite3.Connection) -> tuple[bytes, str]:
     """Make the tables where they are missing, all or none.
 
     Returns:
-        The key by which paging tokens are signed: of the file, so that every endpoint over it knows the tokens of the others.
+        The key by which paging tokens are signed (of the file, so that every endpoint over it knows the tokens of the others),
+        and when the tables were made.
     """
     try:
-        row = connection.execute("SELECT key FROM endpoint_secret").fetchone()
+        row = connection.execute(_ABOUT).fetchone()
     except sqlite3.OperationalError:
         row = None
     if row is None:
@@ -77,13 +86,13 @@ def ensure(connection: sqlite3.Connection) -> bytes:
         try:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
-            row = connection.execute("SELECT key FROM endpoint_secret").fetchone()
+            row = connection.execute(_ABOUT).fetchone()
             if row is None:
-                row = (secrets.token_bytes(32),)
-                connection.execute("INSERT INTO endpoint_secret VALUES (?)", row)
+                row = (secrets.token_bytes(32), utc_now())
+                connection.execute("INSERT INTO endpoint_about VALUES (?, ?)", row)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-    return bytes(row[0])
+    return bytes(row[0]), str(row[1])

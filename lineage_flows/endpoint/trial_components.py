@@ -55,7 +55,9 @@ def update(backend: Backend, request: Request) -> Answer:
     _one_value_each(request)
     with backend.store.writing() as change:
         other = existing(change, COMPONENT, request["TrialComponentName"])
-        members: dict[str, Any] = {key: request[key] for key in ("DisplayName", "Status", "StartTime", "EndTime") if key in request}
+        members: dict[str, Any] = {
+            key: request[key] for key in ("DisplayName", "Status", "StartTime", "EndTime") if key in request
+        }
         for member, most in _MOST.items():
             removed = set(request.get(f"{member}ToRemove", ()))
             held = {**other.body.get(member, {}), **request.get(member, {})}

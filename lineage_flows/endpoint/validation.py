@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lineage_flows.endpoint.errors import serialization, validation
+from lineage_flows.endpoint.moments import moment
 from lineage_flows.endpoint.patterns import fits
 from lineage_flows.endpoint.shapes import Shape
 
-__all__ = ["epoch_seconds", "moment", "read_request"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["read_request"]
 
 
 def read_request(shape: Shape, document: object) -> dict[str, Any]:
@@ -41,24 +39,6 @@ def read_request(shape: Shape, document: object) -> dict[str, Any]:
         errors = "1 validation error" if len(broken) == 1 else f"{len(broken)} validation errors"
         raise validation(f"{errors} detected: {'; '.join(broken)}")
     return found
-
-
-def moment(seconds: float) -> str:
-    """A moment given in seconds since 1970, as the graph writes it: RFC 3339 in UTC with microseconds.
-
-    Raises:
-        ServiceError: no calendar has it.
-    """
-    try:
-        time = _EPOCH + timedelta(microseconds=round(seconds * 1_000_000))
-    except (OverflowError, ValueError):
-        raise serialization(f"{seconds} is no moment in time") from None
-    return time.isoformat(timespec="microseconds")[:-6] + "Z"
-
-
-def epoch_seconds(text: str) -> float:
-    """The reverse of ``moment``, to the microsecond."""
-    return (datetime.fromisoformat(text) - _EPOCH) / timedelta(seconds=1)
 
 
 # Types
@@ -119,7 +99,10 @@ def _boolean(_: Shape, value: object) -> bool:
 def _timestamp(_: Shape, value: object) -> str:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise serialization(_wrong_type(value, "a Timestamp"))
-    return moment(value)
+    try:
+        return moment(value)
+    except (OverflowError, ValueError):
+        raise serialization(f"{value} is no moment in time") from None
 
 
 _CONVERTERS: dict[str, Callable[[Shape, object], Any]] = {

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity, LineageType, Use
 
 __all__ = [
+    "GIVEN",
     "META",
     "PROPERTY",
     "Claim",
@@ -40,6 +41,10 @@ None says that there is no such thing (any more): a run that failed once and the
 
 PROPERTY = "p."
 META = "m."
+
+GIVEN = "!"
+"""In the stamp of a claim that no event made, but somebody over an API: what follows it counts such claims, and what comes before
+it is the greatest stamp there was. So it ranks above all events that were seen, and below all that rank above those."""
 
 Layers = list[tuple[str, dict[str, str | None]]]
 """The state of an entity: facts under the stamp of the claim they were taken from, stamps ascending, each key once."""

@@ -12,8 +12,9 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from lineage_flows.errors import EventError
-from lineage_flows.graph.keeper import META, PROPERTY, Layers, flatten
+from lineage_flows.graph.keeper import GIVEN, META, PROPERTY, Layers, flatten
 from lineage_flows.graph.model import (
+    MOST_PROPERTIES,
     Action,
     Artifact,
     Association,
@@ -184,4 +185,17 @@ def _fields(row: Row) -> dict[str, Any]:
             fields[_TYPE_FIELDS[lineage] if key == "type" else key] = value
     if metadata:
         fields["metadata"] = metadata
+    if len(properties) > MOST_PROPERTIES:
+        fields["properties"] = _that_fit(properties, cast("Layers", orjson.loads(layers)))
     return fields
+
+
+def _that_fit(properties: dict[str, str], layers: Layers) -> dict[str, str]:
+    """As many properties as an entity may have; of those that were given over the API, the last by name stay hidden.
+
+    Somebody may fill an entity up before all events about it have come. Those must not be refused for it.
+    """
+    given = {key for stamp, facts in layers if GIVEN in stamp for key in facts}
+    extra = sorted(key for key in properties if f"{PROPERTY}{key}" in given)
+    hidden = set(extra[-(len(properties) - MOST_PROPERTIES) :])
+    return {key: value for key, value in properties.items() if key not in hidden}

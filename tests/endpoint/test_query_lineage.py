@@ -10,7 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lineage_flows.endpoint.query_lineage import Direction, Edge, Filters, Node, Query, walk
+from lineage_flows.endpoint.query_lineage import (
+    Answer,
+    AnswerCache,
+    Direction,
+    Edge,
+    Filters,
+    Node,
+    Query,
+    walk,
+)
 
 
 class Memory:
@@ -38,6 +47,11 @@ class Memory:
 
 def node(arn: str, type_: str = "A", *, lineage: str = "Artifact", at: str = "0", **properties: str) -> Node:
     return Node(arn, lineage, type_, at, at, properties)
+
+
+def found(answer: Answer | None) -> list[str]:
+    assert answer is not None
+    return [node.arn for _, node in answer.vertices(None, 1000)]
 
 
 ARNS = [f"n{number}" for number in range(7)]
@@ -94,12 +108,11 @@ def test_it_finds_what_every_way_written_out_finds(
     vertices, taken = naive(types, edges, query)
     answer = walk(Memory(map(node, ARNS, types), edges), query)
     assert answer is not None
-    page = answer.page(None, 1000)
+    handed = answer.edges(None, None)
     if vertices or not include:
-        assert {found.arn for found in page.vertices} == vertices
-        assert set(page.edges) == taken
-    assert len(page.edges) == len(set(page.edges))
-    assert page.last is None
+        assert set(found(answer)) == vertices
+        assert set(handed) == taken
+    assert len(handed) == len(set(handed))
 
 
 @given(edges_of, directions, st.integers(1, 9))
@@ -108,22 +121,20 @@ def test_pages_hand_out_everything_once_and_an_association_after_both_its_ends(
 ) -> None:
     answer = walk(Memory(map(node, ARNS), edges), Query("n0", direction, include_edges=True))
     assert answer is not None
-    whole = answer.page(None, 1000)
-    vertices: list[Node] = []
+    vertices: list[str] = []
     taken: list[Edge] = []
     last = None
     while True:
-        page = answer.page(last, size)
-        assert len(page.vertices) <= size
-        vertices += page.vertices
-        taken += page.edges
-        seen = {found.arn for found in vertices}
-        assert all(edge.source in seen and edge.destination in seen for edge in taken)
-        last = page.last
+        page = answer.vertices(last, size)
+        until = page[-1][0] if len(page) == size else None
+        vertices += [node.arn for _, node in page]
+        taken += answer.edges(last, until)
+        assert all(edge.source in vertices and edge.destination in vertices for edge in taken)
+        last = until
         if last is None:
             break
-    assert vertices == whole.vertices
-    assert taken == whole.edges
+    assert vertices == found(answer)
+    assert taken == answer.edges(None, None)
 
 
 def test_both_goes_both_ways_from_everything_it_meets() -> None:
@@ -135,11 +146,9 @@ def test_both_goes_both_ways_from_everything_it_meets() -> None:
     ]
     graph = Memory([node("image", "Image"), node("one", "Model"), node("two", "Model"), node("end", "Endpoint")], edges)
     both = walk(graph, Query("one", "Both"))
-    assert both is not None
-    assert [found.arn for found in both.page(None, 50).vertices] == ["image", "two", "end"]
+    assert found(both) == ["image", "two", "end"]
     up = walk(graph, Query("one", "Ascendants"))
-    assert up is not None
-    assert [found.arn for found in up.page(None, 50).vertices] == ["image"]
+    assert found(up) == ["image"]
 
 
 def test_what_lies_on_a_longer_way_to_a_match_is_on_the_way_too() -> None:
@@ -156,12 +165,10 @@ def test_what_lies_on_a_longer_way_to_a_match_is_on_the_way_too() -> None:
     wanted = Filters(types=frozenset({"model"}))
     answer = walk(graph, Query("data", "Descendants", True, wanted))
     assert answer is not None
-    page = answer.page(None, 50)
-    assert {found.arn for found in page.vertices} == {"data", "clean", "frame", "fit", "model"}
-    assert set(page.edges) == set(edges[:-1])
+    assert set(found(answer)) == {"data", "clean", "frame", "fit", "model"}
+    assert set(answer.edges(None, None)) == set(edges[:-1])
     short = walk(graph, Query("data", "Descendants", True, wanted, max_depth=2))
-    assert short is not None
-    assert {found.arn for found in short.page(None, 50).vertices} == {"data", "fit", "model"}
+    assert set(found(short)) == {"data", "fit", "model"}
 
 
 @pytest.mark.parametrize(
@@ -190,10 +197,8 @@ def test_filters(filters: Filters, expected: list[str]) -> None:
         node("run", "Fit", lineage="Action", at="3"),
         Node("part", "TrialComponent", None, "4", "4"),
     ]
-    graph = Memory(nodes, [Edge("start", found.arn, "ContributedTo") for found in nodes[1:]])
-    answer = walk(graph, Query("start", filters=filters))
-    assert answer is not None
-    assert sorted(found.arn for found in answer.page(None, 50).vertices) == sorted(expected)
+    graph = Memory(nodes, [Edge("start", other.arn, "ContributedTo") for other in nodes[1:]])
+    assert sorted(found(walk(graph, Query("start", filters=filters)))) == sorted(expected)
 
 
 def test_an_unknown_start_is_none_and_an_association_into_nothing_is_passed_over() -> None:
@@ -201,8 +206,7 @@ def test_an_unknown_start_is_none_and_an_association_into_nothing_is_passed_over
     assert walk(graph, Query("gone")) is None
     answer = walk(graph, Query("a", include_edges=True))
     assert answer is not None
-    page = answer.page(None, 50)
-    assert ([found.arn for found in page.vertices], page.edges) == (["a"], [])
+    assert (found(answer), answer.edges(None, None)) == (["a"], [])
 
 
 def test_a_large_graph_with_cycles_is_looked_at_once() -> None:
@@ -216,3 +220,20 @@ def test_a_large_graph_with_cycles_is_looked_at_once() -> None:
     assert answer is not None
     assert len(answer) > 100_000
     assert graph.asked <= 2 * len(edges) + 2 * count
+
+
+def test_the_cache_keeps_what_fits_and_lets_go_of_what_was_not_asked_for_longest() -> None:
+    graph = Memory([node("a"), node("b")], [Edge("a", "b", "Produced")])
+    cache = AnswerCache(most=7)
+    queries = [Query("a", include_edges=True, max_depth=depth) for depth in (1, 2, 3)]
+    answers = [walk(graph, query) for query in queries]
+    for query, answer in zip(queries, answers, strict=True):
+        assert answer is not None
+        assert len(answer) == 3
+        cache.keep(query, answer)
+        cache.get(queries[0])
+    assert [cache.get(query) is not None for query in queries] == [True, False, True]
+    small = AnswerCache(most=2)
+    assert answers[0] is not None
+    small.keep(queries[0], answers[0])
+    assert small.get(queries[0]) is None

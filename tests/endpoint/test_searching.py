@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage_flows.endpoint.errors import ServiceError
-from lineage_flows.endpoint.searching import Key, search
+from lineage_flows.endpoint.searching import Found, Key, key_of_texts, search, texts_of_key
 
 COMPONENT = "ExperimentTrialComponent"
 
@@ -23,13 +23,13 @@ def component(name: str, **members: Any) -> dict[str, Any]:
     }
 
 
-def names(records: list[Any]) -> list[str]:
-    return [str(record["TrialComponentName"]) for record in records]
+def names(found: Found) -> list[str]:
+    return [str(record["TrialComponentName"]) for _, record in found.records]
 
 
 def found(records: list[dict[str, Any]], *filters: dict[str, str], **expression: Any) -> list[str]:
     whole = {"Filters": list(filters), **expression} if filters else expression
-    return names(search(COMPONENT, records, expression=whole, size=100).records)
+    return names(search(COMPONENT, records, expression=whole, most=100))
 
 
 def condition(name: str, operator: str | None = None, value: str | None = None) -> dict[str, str]:
@@ -124,7 +124,7 @@ def test_a_training_job_by_the_path_of_its_model_and_by_hyperparameters() -> Non
 
     def jobs_of(*filters: dict[str, str], **expression: Any) -> list[str]:
         whole = {"Filters": list(filters), **expression} if filters else expression
-        return sorted(job["TrainingJobName"] for job in search("TrainingJob", jobs, expression=whole).records)
+        return sorted(job["TrainingJobName"] for _, job in search("TrainingJob", jobs, expression=whole).records)
 
     assert jobs_of(condition("ModelArtifacts.S3ModelArtifacts", "Equals", "s3://bucket/two/model.tar.gz")) == ["two"]
     # Decimals of a hyperparameter do not count against a whole number, and do against another decimal.
@@ -187,7 +187,7 @@ def test_contains_may_be_repeated_on_the_names_that_aws_lists() -> None:
 def test_visibility_hides_what_has_another_value_of_the_tag_and_nothing_that_lacks_it() -> None:
     def shown(value: str) -> list[str]:
         page = search(COMPONENT, PARTS, visibility=[{"Key": "Tags.team", "Value": value}])
-        return sorted(names(page.records))
+        return sorted(names(page))
 
     assert shown("risk") == ["a", "b", "c"]
     assert shown("sales") == ["b", "c"]
@@ -199,15 +199,15 @@ def test_order_is_newest_first_or_by_any_property_with_what_has_none_last() -> N
         component("new", LastModifiedTime="2026-03-01T00:00:00.000000Z"),
         component("mid", LastModifiedTime="2026-02-01T00:00:00.000000Z", Parameters={"depth": {"NumberValue": 10.0}}),
     ]
-    assert names(search(COMPONENT, parts).records) == ["new", "mid", "old"]
-    assert names(search(COMPONENT, parts, descending=False).records) == ["old", "mid", "new"]
-    assert names(search(COMPONENT, parts, sort_by="Parameters.depth").records) == ["mid", "old", "new"]
-    assert names(search(COMPONENT, parts, sort_by="Parameters.depth", descending=False).records) == [
+    assert names(search(COMPONENT, parts)) == ["new", "mid", "old"]
+    assert names(search(COMPONENT, parts, descending=False)) == ["old", "mid", "new"]
+    assert names(search(COMPONENT, parts, sort_by="Parameters.depth")) == ["mid", "old", "new"]
+    assert names(search(COMPONENT, parts, sort_by="Parameters.depth", descending=False)) == [
         "old",
         "mid",
         "new",
     ]
-    assert names(search(COMPONENT, parts, sort_by="TrialComponentName").records) == ["old", "new", "mid"]
+    assert names(search(COMPONENT, parts, sort_by="TrialComponentName")) == ["old", "new", "mid"]
     with pytest.raises(ServiceError, match="Unknown property name: Depth"):
         search(COMPONENT, parts, sort_by="Depth")
 
@@ -276,8 +276,8 @@ def test_expressions_mean_what_a_plain_evaluator_says(places: list[dict[str, int
         for number, point in enumerate(places)
     ]
     expected = [f"n{number}" for number, point in enumerate(places) if plainly(expression, point)]
-    page = search(COMPONENT, parts, expression=expression, size=100)
-    assert sorted(names(page.records)) == expected
+    page = search(COMPONENT, parts, expression=expression, most=100)
+    assert sorted(names(page)) == expected
     assert page.total == len(expected)
 
 
@@ -292,14 +292,14 @@ def test_pages_hand_out_everything_once_in_order(
     listed: list[str] = []
     last: Key | None = None
     while True:
-        page = search(COMPONENT, parts, sort_by=sort_by, descending=descending, after=last, size=size)
+        page = search(COMPONENT, parts, sort_by=sort_by, descending=descending, after=last, most=size)
         assert len(page.records) <= size
         assert page.total == len(parts)
-        listed += names(page.records)
-        last = page.last
-        if last is None:
+        listed += names(page)
+        if len(page.records) < size:
             break
-    assert listed == names(search(COMPONENT, parts, sort_by=sort_by, descending=descending, size=100).records)
+        last = key_of_texts(texts_of_key(page.records[-1][0]))
+    assert listed == names(search(COMPONENT, parts, sort_by=sort_by, descending=descending, most=100))
     assert len(set(listed)) == len(parts)
     if sort_by == "Parameters.x":
         values = [places[int(name[1:])]["x"] for name in listed if "x" in places[int(name[1:])]]
