@@ -64,7 +64,7 @@ class StoredLineage:
 
     def edges(self, arns: Collection[str], *, up: bool) -> Iterator[Edge]:
         """See ``LineageSource``."""
-        return (Edge(*row) for row in self._snapshot.connection.execute(_UP if up else _DOWN, {"arns": _texts(arns)}))
+        return map(Edge._make, self._snapshot.connection.execute(_UP if up else _DOWN, {"arns": _texts(arns)}))
 
     def _held(self, arns: Collection[str]) -> dict[str, Mapping[str, str]]:
         held: dict[str, Mapping[str, str]] = {

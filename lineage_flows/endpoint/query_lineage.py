@@ -215,7 +215,7 @@ def walk(graph: LineageSource, query: Query) -> Answer | None:
     found = _Reached({start.arn: 0}, {start.arn: start}, {})
     frontier: Collection[str] = [start.arn]
     for depth in range(1, query.max_depth + 1):
-        frontier = _step(graph, query.direction, found, frontier, depth)
+        frontier = _step(graph, query, found, frontier, depth)
         if not frontier:
             break
     matches = [arn for arn, node in found.nodes.items() if query.filters.accept(node)]
@@ -226,7 +226,7 @@ def walk(graph: LineageSource, query: Query) -> Answer | None:
 
 @dataclass(frozen=True, slots=True)
 class _Reached:
-    """What a walk has met so far. ``edges`` is an ordered set."""
+    """What a walk has met so far. ``edges`` is an ordered set; it stays empty when they are not asked for."""
 
     depths: dict[str, int]
     nodes: dict[str, Node]
@@ -234,18 +234,19 @@ class _Reached:
 
 
 def _step(
-    graph: LineageSource, direction: Direction, found: _Reached, frontier: Collection[str], depth: int
+    graph: LineageSource, query: Query, found: _Reached, frontier: Collection[str], depth: int
 ) -> Collection[str]:
     """Take one association from each of ``frontier``; what was met for the first time."""
     taken: list[Edge] = []
     met: dict[str, None] = {}
     for up in (True, False):
-        if direction in ("Both", "Ascendants" if up else "Descendants"):
+        if query.direction in ("Both", "Ascendants" if up else "Descendants"):
             for edge in graph.edges(frontier, up=up):
-                taken.append(edge)
                 end = edge.source if up else edge.destination
                 if end not in found.depths:
                     met[end] = None
+                if query.include_edges:
+                    taken.append(edge)
     known = graph.nodes(met) if met else {}
     found.nodes.update(known)
     found.depths.update(dict.fromkeys(known, depth))
