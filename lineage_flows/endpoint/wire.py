@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import re
 import socket
 import struct
@@ -42,6 +43,7 @@ __all__ = ["LARGEST_REQUEST", "WireServer", "is_loopback"]
 LARGEST_REQUEST = 4 << 20
 """Bytes of a body. The largest request that SageMaker's limits allow has a quarter of it."""
 
+_log = logging.getLogger(__name__)
 _IDLE_SECONDS = 300.0
 _MEDIA_TYPE = "application/x-amz-json-1.1"
 _HOST = re.compile(r"(?P<name>\[[^\]]*\]|[^:\[\]]*)(?::[0-9]{1,5})?")
@@ -162,6 +164,12 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = 200, self._called()
         except ServiceError as error:
             status, answer = error.status, {"__type": error.code, "message": error.message}
+        except _NoAnswerError:
+            raise
+        except Exception as error:
+            # One request that the endpoint cannot cope with takes down neither the others nor the connection.
+            _log.exception("the endpoint failed at %s", self.headers.get("X-Amz-Target"))
+            status, answer = 500, {"__type": "InternalFailure", "message": f"{type(error).__name__}: {error}"}
         self._send(status, answer)
 
     def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""An endpoint over a home of its own, and boto3 as its client."""
+"""An endpoint over a home of its own, and boto3 as its client. Every answer in these tests is held against its shape."""
 
 from __future__ import annotations
 
@@ -12,7 +12,24 @@ from typing import Any
 import pytest
 
 from lineage_flows.endpoint.server import Endpoint
-from tests.endpoint.kit import client
+from lineage_flows.endpoint.service import Service
+from tests.endpoint.kit import client, wrong_in_answer
+
+
+@pytest.fixture(autouse=True)
+def answers_have_their_shapes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the endpoint answers is what SageMaker's service model says it answers."""
+    wrong: list[str] = []
+    call = Service.call
+
+    def checked(self: Service, operation: str, body: bytes) -> dict[str, Any]:
+        answer = call(self, operation, body)
+        wrong.extend(wrong_in_answer(operation, answer))
+        return answer
+
+    monkeypatch.setattr(Service, "call", checked)
+    yield
+    assert wrong == []
 
 
 @pytest.fixture
