@@ -18,6 +18,9 @@ from lineage_flows.endpoint.searching import Key, Record, key_of_texts, search, 
 
 __all__ = ["OPERATIONS"]
 
+MOST_TYPE = 40
+"""Letters of a vertex's type: the answer has room for fewer than an entity's own type may have (D; what becomes of the rest U)."""
+
 
 def query(backend: Backend, request: Request) -> Answer:
     """QueryLineage. Pages that follow are of the answer whose first page was given out, as long as that is kept."""
@@ -130,7 +133,7 @@ def _filters(given: Request) -> Filters:
 
 def _vertex(node: Node) -> Answer:
     vertex = {"Arn": node.arn, "LineageType": node.lineage_type}
-    return vertex if node.type is None else {**vertex, "Type": node.type}
+    return vertex if node.type is None else {**vertex, "Type": node.type[:MOST_TYPE]}
 
 
 OPERATIONS: dict[str, Handler] = {"QueryLineage": query, "Search": find}

@@ -11,6 +11,7 @@ import orjson
 
 from lineage_flows.endpoint import (
     associations,
+    documents,
     entities,
     experiment_lists,
     experiments,
@@ -40,6 +41,7 @@ OPERATIONS: dict[str, Handler] = {
     **trial_components.OPERATIONS,
     **experiment_lists.OPERATIONS,
     **queries.OPERATIONS,
+    **documents.OPERATIONS,
 }
 """Every operation that the endpoint has, by its name in SageMaker's service model."""
 
