@@ -10,6 +10,7 @@ import re
 import sys
 import unicodedata
 from functools import lru_cache
+from itertools import groupby
 
 from lineage_flows.graph.model import LINE_BREAKS
 
@@ -53,14 +54,16 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=16)
 def _ranges(category: str) -> str:
-    """The characters of a category (``L``, ``Nd``) for the inside of a class. Worked out once: Python has over a million."""
-    ranges: list[list[int]] = []
-    for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code)).startswith(category):
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1][1] = code
-            else:
-                ranges.append([code, code])
+    """The characters of a category (``L``, ``Nd``) for the inside of a class."""
+    ranges = [(first, last) for name, first, last in _categories() if name.startswith(category)]
     if not ranges:
         raise re.error(f"no character is of the category {category!r}")
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+
+
+@lru_cache(maxsize=1)
+def _categories() -> tuple[tuple[str, int, int], ...]:
+    """Runs of characters of one category: it, the first and the last. Worked out once: Python has over a million."""
+    codes = range(sys.maxunicode + 1)
+    runs = (list(run) for _, run in groupby(codes, key=lambda code: unicodedata.category(chr(code))))
+    return tuple((unicodedata.category(chr(run[0])), run[0], run[-1]) for run in runs)

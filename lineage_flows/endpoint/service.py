@@ -61,7 +61,7 @@ class Service:
         name = target.removeprefix(TARGET_PREFIX)
         if target.startswith(TARGET_PREFIX) and name in OPERATIONS:
             return name
-        if name in operation_names():
+        if target != name and name in operation_names():
             raise unknown_operation(f"{name} is an operation of SageMaker that this endpoint does not have.")
         raise unknown_operation(
             f"{target[:200]!r} is no operation of SageMaker." if target else "No operation is named."

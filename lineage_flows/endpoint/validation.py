@@ -6,7 +6,6 @@ lengths on the client; the greatest lengths, patterns, enumerations and ranges o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -97,7 +96,7 @@ def _boolean(_: Shape, value: object) -> bool:
 
 
 def _timestamp(_: Shape, value: object) -> str:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise serialization(_wrong_type(value, "a Timestamp"))
     try:
         return moment(value)

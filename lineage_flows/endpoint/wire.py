@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = error.status, {"__type": error.code, "message": error.message}
         except _NoAnswerError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last boundary: it is told to the client, and logged
             # One request that the endpoint cannot cope with takes down neither the others nor the connection.
             _log.exception("the endpoint failed at %s", self.headers.get("X-Amz-Target"))
             status, answer = 500, {"__type": "InternalFailure", "message": f"{type(error).__name__}: {error}"}
