@@ -92,8 +92,10 @@ def _refused(resource: str, why: str) -> GraphError:
 
 
 def _plain(shape: Shape, value: Any) -> Any:  # noqa: ANN401 - any part of a document
-    """A document as a request has it: moments as seconds, and no member that the shape does not know. What is of another type than
-    its shape stays as it is, and is refused by who reads it next."""
+    """A document as a request has it: moments as seconds, and no member that the shape does not know.
+
+    What is of another type than its shape stays as it is, and is refused by who reads it next.
+    """
     kind = shape.type_name
     if kind == "structure" and isinstance(value, Mapping):
         known = ((name, item) for name, item in value.items() if name in shape.members and item is not None)

@@ -37,7 +37,7 @@ def query(backend: Backend, request: Request) -> Answer:
         request.get("MaxDepth", query_lineage.MAX_DEPTH),
     )
     kept = backend.walked.get(wanted) if "NextToken" in request else None
-    answer = kept or _walked(backend, wanted)
+    answer = _walked(backend, wanted) if kept is None else kept
     after: Place | None = None
 
     def fetch(window: Window) -> list[tuple[Place, Node]]:
