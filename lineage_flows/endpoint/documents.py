@@ -7,6 +7,7 @@ members; what AWS documents is D, what is inferred I, unknown U.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +21,7 @@ from lineage_flows.endpoint.errors import ServiceError, not_found
 from lineage_flows.endpoint.experiments import COMPONENT
 from lineage_flows.endpoint.others import Other
 from lineage_flows.endpoint.search_properties import RESOURCES, record_shape
+from lineage_flows.endpoint.searching import number_in
 from lineage_flows.endpoint.shapes import Shape, output_shape
 from lineage_flows.endpoint.validation import read_request
 from lineage_flows.errors import GraphError
@@ -162,11 +164,8 @@ def _component(change: Change, job: Other) -> str:
 
 def _parameter(text: str) -> dict[str, Any]:
     """A number where it is one (I: a component shows them so)."""
-    try:
-        number = float(text)
-    except ValueError:
-        return {"StringValue": text}
-    return {"NumberValue": number} if abs(number) < float("inf") else {"StringValue": text}
+    number = number_in(text)
+    return {"StringValue": text} if number is None or math.isinf(number) else {"NumberValue": number}
 
 
 def _artifact(change: Change, uri: str, type_: str, now: str) -> str:

@@ -80,7 +80,7 @@ def find_property(shape: Shape, name: str, prefix: str = "") -> Property:
     Raises:
         ServiceError: ``ValidationException``: the resource has no such property (D; the words U).
     """
-    found = _special(shape, name) or _find(shape, name)
+    found = (_special(shape, name) or _find(shape, name)) if name else None
     if found is None:
         raise validation(f"Unknown property name: {prefix}{name}")
     kind, read = found

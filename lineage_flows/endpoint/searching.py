@@ -31,6 +31,7 @@ __all__ = [
     "Key",
     "compile_expression",
     "key_of_texts",
+    "number_in",
     "search",
     "texts_of_key",
     "visible",
@@ -238,7 +239,7 @@ def _parameter(found: Property, operation: str, value: str) -> Callable[[Value],
     """Compared as a number where both are numbers; of a hyperparameter decimals do not count against a whole number (D)."""
     if operation in ("Contains", "In"):
         return _among(operation, value)
-    number = _number(value)
+    number = number_in(value)
     compare = _COMPARISONS[operation]
     if number is None:
         if operation in _ORDERS:
@@ -247,7 +248,7 @@ def _parameter(found: Property, operation: str, value: str) -> Callable[[Value],
     whole = found.name.startswith("HyperParameters.") and _WHOLE.fullmatch(value) is not None
 
     def matches(held: Value) -> bool:
-        own = float(held) if isinstance(held, (int, float)) else _number(held)
+        own = float(held) if isinstance(held, (int, float)) else number_in(held)
         if own is None:
             return False
         return bool(compare(float(int(own)) if whole and abs(own) < 2**53 else own, number))
@@ -255,12 +256,13 @@ def _parameter(found: Property, operation: str, value: str) -> Callable[[Value],
     return matches
 
 
-def _number(text: str) -> float | None:
+def number_in(text: str) -> float | None:
+    """The number that a text is; None when it is none. Python would take ``nan`` and ``1_000`` for numbers, too."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _read_number(found: Property, value: str) -> Value:
-    number = _number(value)
+    number = number_in(value)
     if number is None:
         raise validation(f"The value for {found.name} must be an integer or a decimal, and {value} is none.")
     return number
@@ -269,13 +271,13 @@ def _read_number(found: Property, value: str) -> Value:
 def _read_moment(found: Property, value: str) -> Value:
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)  # AWS's format has no zone (D); which one is meant is U
+        return moment.astimezone(UTC).isoformat(timespec="seconds")[:19]
+    except (ValueError, OverflowError):
         raise validation(
             f"The value for {found.name} must be a date and time of ISO 8601, and {value} is none."
         ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)  # AWS's format has no zone (D); which one is meant is U
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19]
 
 
 def _read_flag(found: Property, value: str) -> Value:
@@ -321,7 +323,7 @@ def _ranking(resource: str, shape: Shape, sort_by: str, *, descending: bool) -> 
 def _sortable(found: Property, value: Value) -> tuple[float, str]:
     if isinstance(value, (bool, int, float)):
         return float(value), ""
-    number = _number(value) if found.kind == "parameter" else None
+    number = number_in(value) if found.kind == "parameter" else None
     return (number, "") if number is not None else (0.0, value)
 
 

@@ -10,7 +10,10 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lineage_flows.graph.embedded import open_embedded
+from lineage_flows.graph.query import upstream
 from tests.endpoint.kit import refuses
+from tests.graph.kit import labels, picture
 
 WORDS = st.sampled_from(["a", "b", "c"])
 
@@ -240,6 +243,23 @@ def test_a_component_and_an_experiment_are_ends_of_associations(sagemaker):
     sagemaker.delete_association(SourceArn=own, DestinationArn=experiment)
     sagemaker.delete_trial_component(TrialComponentName="own")
     sagemaker.delete_experiment(ExperimentName="exp")
+
+
+def test_the_embedded_graph_passes_them_over(sagemaker, endpoint, fast_home):
+    component = sagemaker.create_trial_component(TrialComponentName="fit-aws-training-job")["TrialComponentArn"]
+    ends = {
+        kind: sagemaker.create_artifact(Source={"SourceUri": f"s3://desk/{kind}"}, ArtifactType=kind)["ArtifactArn"]
+        for kind in ("DataSet", "Model")
+    }
+    keeper = open_embedded(fast_home / "graph.db", read_only=True)
+    before = picture(keeper)
+    sagemaker.add_association(SourceArn=ends["DataSet"], DestinationArn=component, AssociationType="ContributedTo")
+    sagemaker.add_association(SourceArn=component, DestinationArn=ends["Model"], AssociationType="Produced")
+    assert picture(keeper) == before
+    assert labels(upstream(keeper, ends["Model"])) == ["s3://desk/Model"]
+    assert keeper.search("fit-aws-training-job") == []
+    answer = sagemaker.query_lineage(StartArns=[ends["Model"]], Direction="Ascendants")
+    assert [vertex["Arn"] for vertex in answer["Vertices"]] == [component, ends["DataSet"]]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage_flows.endpoint.errors import ServiceError
+from lineage_flows.endpoint.search_properties import RESOURCES
 from lineage_flows.endpoint.searching import Found, Key, key_of_texts, search, texts_of_key
 
 COMPONENT = "ExperimentTrialComponent"
@@ -152,6 +153,7 @@ def test_a_training_job_by_the_path_of_its_model_and_by_hyperparameters() -> Non
         ({"Filters": [condition("DisplayName", "GreaterThan", "a")]}, "not supported for text properties"),
         ({"Filters": [condition("CreationTime", "Contains", "2026")]}, "only supported for text properties"),
         ({"Filters": [condition("CreationTime", "GreaterThan", "yesterday")]}, "date and time"),
+        ({"Filters": [condition("CreationTime", "LessThan", "9999-12-31T23:59:59-12:00")]}, "date and time"),
         ({"Filters": [condition("Metrics.r2", "GreaterThan", "high")]}, "integer or a decimal"),
         ({"Filters": [condition("Parameters.x", "GreaterThan", "high")]}, "needs a number"),
         ({"Filters": [condition("DisplayName", "Equals")]}, "needs a value"),
@@ -166,6 +168,10 @@ def test_a_training_job_by_the_path_of_its_model_and_by_hyperparameters() -> Non
             "more than 50 conditions",
         ),
         ({"NestedFilters": [{"NestedPropertyName": "DisplayName", "Filters": []}]}, "Unknown nested property name"),
+        (
+            {"NestedFilters": [{"NestedPropertyName": "Parents", "Filters": [condition("Parents.", "Exists")]}]},
+            "Unknown property name: Parents.",
+        ),
         (
             {"NestedFilters": [{"NestedPropertyName": "Parents", "Filters": [condition("TrialName", "Exists")]}]},
             "begins with Parents.",
@@ -304,3 +310,47 @@ def test_pages_hand_out_everything_once_in_order(
     if sort_by == "Parameters.x":
         values = [places[int(name[1:])]["x"] for name in listed if "x" in places[int(name[1:])]]
         assert values == sorted(values, reverse=descending)
+
+
+# Anything at all
+
+MEMBERS = [
+    "Tags", "Parameters", "Metrics", "HyperParameters", "InputDataConfig", "DataSource", "Source", "Parents", "TrialName",
+    "NumberValue", "depth", "Last", "", "CreationTime", "EnableNetworkIsolation", "Value", "SourceDetail", "TrainingJob",
+]  # fmt: skip
+some_names = st.lists(st.sampled_from(MEMBERS) | st.text(max_size=3), min_size=1, max_size=4).map(".".join)
+some_filters = st.fixed_dictionaries(
+    {"Name": some_names},
+    optional={
+        "Operator": st.sampled_from([*OPERATORS, "Contains", "In"]),
+        "Value": st.sampled_from(
+            ["3", "0.5", "true", "2026-01-01T00:00:00", "9999-12-31T23:59:59-12:00", "1e999", "s3"]
+        )
+        | st.text(min_size=1, max_size=3),
+    },
+)
+
+
+@given(
+    st.sampled_from(sorted(RESOURCES)),
+    st.lists(some_filters, max_size=2),
+    st.none() | st.tuples(some_names, st.lists(some_filters, max_size=2)),
+    st.just("") | some_names,
+)
+def test_whatever_is_asked_is_answered_or_refused(
+    resource: str, filters: list[dict[str, str]], nested: tuple[str, list[dict[str, str]]] | None, sort_by: str
+) -> None:
+    expression: dict[str, Any] = {"Filters": filters}
+    if nested is not None:
+        name, inner = nested
+        inner = [{**item, "Name": f"{name}.{item['Name']}"} for item in inner]
+        expression["NestedFilters"] = [{"NestedPropertyName": name, "Filters": inner}]
+    job = {"TrainingJobArn": "arn:1", "HyperParameters": {"depth": "3"}, "EnableNetworkIsolation": False}
+    records: list[dict[str, Any]] = PARTS if resource == COMPONENT else [{**job, RESOURCES[resource][1]: "arn:1"}]
+    refused = None
+    try:
+        total = search(resource, records, expression=expression, sort_by=sort_by).total
+    except ServiceError as error:
+        total, refused = 0, error.code
+    assert refused in (None, "ValidationException")
+    assert 0 <= total <= len(records)
