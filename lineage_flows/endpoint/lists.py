@@ -27,7 +27,9 @@ def list_entities(kind: Kind, backend: Backend, request: Request) -> Answer:
     by_name = request.get("SortBy") == "Name"
 
     def fetch(snapshot: Snapshot, window: Window) -> list[Stored]:
-        return snapshot.page(kind.lineage, [*conditions, (window.condition, window.values)], window.order, window.limit)
+        within = (window.condition, window.values)
+        few = "SourceUri" in request
+        return snapshot.page(kind.lineage, [*conditions, within], window.order, window.limit, few=few)
 
     def position(stored: Stored) -> tuple[str, str]:
         entity = stored.entity

@@ -122,9 +122,16 @@ class Snapshot:
         conditions: Sequence[tuple[str, Sequence[object]]],
         order: str,
         limit: int,
+        *,
+        few: bool = False,
     ) -> list[Stored]:
-        """Entities of a kind that meet every condition (SQL over ``e``, with its values), in an order."""
-        where = " AND ".join(["e.arn IS NOT NULL", "e.lineage = ?", *(text for text, _ in conditions)])
+        """Entities of a kind that meet every condition (SQL over ``e``, with its values), in an order.
+
+        ``few`` says that a condition leaves few of them: SQLite is then kept from walking all in their order to find those.
+        """
+        where = " AND ".join(
+            ["e.arn IS NOT NULL", f"{'+' if few else ''}e.lineage = ?", *(text for text, _ in conditions)]
+        )
         values = [value for _, given in conditions for value in given]
         found = self.connection.execute(
             f"{SELECT_STORED} WHERE {where} ORDER BY {order} LIMIT ?", [lineage, *values, limit]

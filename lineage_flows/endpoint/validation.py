@@ -190,7 +190,10 @@ def _measure(kind: str) -> str:
 
 
 def _size(value: Any, kind: str) -> float:  # noqa: ANN401 - as converted
-    """What a least and a greatest number limit: a number itself, the length of all else."""
+    """What a least and a greatest number limit: a number itself, the length of all else.
+
+    U: of a text in characters, as the graph's own limits. Java would count those beyond U+FFFF twice.
+    """
     return float(value) if kind in _NUMBERS else len(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from contextlib import suppress
 
 import pytest
@@ -94,9 +93,7 @@ def test_closing_does_not_wait_for_what_hangs(start):
     endpoint = start(faults=Faults(hang=1, hang_seconds=600))
     with pytest.raises(ReadTimeoutError):
         create(client(endpoint.url, read_timeout=0.2), "Context", "it")
-    begun = time.monotonic()
-    endpoint.close()
-    assert time.monotonic() - begun < 300
+    endpoint.close()  # within the test's own time limit, which is half of that
 
 
 def test_one_seed_makes_the_same_faults_whatever_others_are_on():
