@@ -30,7 +30,7 @@ __all__ = [
 
 Direction = Literal["Ascendants", "Descendants", "Both"]
 """``Ascendants`` goes from destination to source, ``Descendants`` from source to destination. ``Both`` takes associations either
-way, and from every entity it meets, not only from the start (D)."""
+way, and from every entity it meets, not only from the start (D); it is what is meant when nothing is said (I: the SDK's default)."""
 
 MAX_DEPTH = 10
 """The greatest depth that can be asked for, and what is walked when none is (D; the default I: the SDK's own)."""

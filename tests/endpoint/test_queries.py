@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lineage_flows.endpoint import query_lineage
+from lineage_flows.endpoint.faults import Faults
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.project import project
 from tests.endpoint.kit import client, refuses
@@ -236,6 +237,19 @@ def test_a_recorded_run_is_walked_as_its_graph_has_it(sagemaker, fast_home, endp
     assert sagemaker.describe_artifact(ArtifactArn=data)["Source"]["SourceUri"].endswith("prices.parquet")
     tasks = {"Types": ["Training"], "Properties": {"task": "fit_model"}}
     assert len(arns(sagemaker, model.arn, Direction="Ascendants", Filters=tasks)) == 1
+
+
+def test_queries_lag_where_lists_do_and_descriptions_do_not(start):
+    """An hour, so that nothing becomes visible while the test runs."""
+    slow = client(start(faults=Faults(lag=1.0, lag_seconds=3600)).url)
+    component = slow.create_trial_component(TrialComponentName="fit")["TrialComponentArn"]
+    assert slow.describe_trial_component(TrialComponentName="fit")["TrialComponentArn"] == component
+    assert slow.search(Resource="ExperimentTrialComponent")["Results"] == []
+    assert slow.list_trial_components()["TrialComponentSummaries"] == []
+    with refuses("ResourceNotFound"):
+        slow.query_lineage(StartArns=[component])
+    prompt = client(start().url)
+    assert prompt.query_lineage(StartArns=[component], IncludeEdges=True)["Vertices"] != []
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
