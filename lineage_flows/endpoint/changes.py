@@ -97,7 +97,9 @@ class Change(Snapshot):
             f"DELETE FROM association WHERE source = {number} OR destination = {number}",  # noqa: S608 - a constant
             [arn, arn],
         )
-        self.connection.execute("DELETE FROM entity WHERE arn = ?", [arn])
+        row = self.connection.execute("DELETE FROM entity WHERE arn = ? RETURNING lineage, handle", [arn]).fetchone()
+        if row is not None and row[0] == "Action":
+            self._bequeath(str(row[1]))
         self.forget(arn)
 
     def link(self, source: str, destination: str, kind: str, now: str) -> None:
@@ -145,6 +147,17 @@ class Change(Snapshot):
         """Forget what was remembered of something that is no longer there, and its tags."""
         self.connection.execute("DELETE FROM endpoint_note WHERE key = ?", [key])
         self.connection.execute("DELETE FROM endpoint_tag WHERE arn = ?", [key])
+
+    def _bequeath(self, handle: str) -> None:
+        """Let another action that is called after the same run, if there is one, stand for it from now on."""
+        run = handle.removeprefix(run_handle(""))
+        if run != handle:
+            # GLOB knows nothing of letter case, and a run id has none of its wildcards.
+            self.connection.execute(
+                """UPDATE entity SET handle = ?
+                WHERE id = (SELECT min(id) FROM entity WHERE lineage = 'Action' AND handle GLOB ?)""",
+                [handle, f"api:*-{run}"],
+            )
 
     def _run_is_taken(self, name: str) -> bool:
         run = run_of(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from contextlib import suppress
 
@@ -121,3 +122,40 @@ def test_a_fault_that_is_off_is_never_met():
 def test_a_rate_is_a_share(wrong):
     with pytest.raises(SettingsError, match=f"faults.{next(iter(wrong))}"):
         Faults(**wrong)
+
+
+def test_a_client_that_adopts_what_exists_makes_everything_once_whatever_happens(start):
+    """Create, and take "already exists" for success: what a courier does, through every fault at once."""
+    faults = Faults(
+        throttle=0.2, server_error=0.1, hang=0.1, hang_seconds=0, reset=0.15, lag=0.3, lag_seconds=0.05, seed=11
+    )
+    endpoint = start(faults=faults)
+    sagemaker = client(endpoint.url)
+
+    def insist(call):
+        while True:
+            try:
+                return call()
+            except sagemaker.exceptions.ClientError as error:
+                code = error.response["Error"]["Code"]
+                if "already exists" in str(error):
+                    return None
+                if code not in {"ThrottlingException", "InternalFailure", "ServiceUnavailable"}:
+                    raise
+            except HTTPClientError:
+                pass
+
+    for number in range(30):
+        insist(lambda number=number: create(sagemaker, "Context", f"c{number}"))
+    arns = [f"arn:aws:sagemaker:local:000000000000:context/c{number}" for number in range(30)]
+    for source, destination in itertools.pairwise(arns):
+        insist(
+            lambda source=source, destination=destination: sagemaker.add_association(
+                SourceArn=source, DestinationArn=destination
+            )
+        )
+    calm = client(start().url)
+    assert {item["ContextArn"] for item in calm.list_contexts(MaxResults=100)["ContextSummaries"]} == set(arns)
+    edges = calm.list_associations(MaxResults=100)["AssociationSummaries"]
+    assert sorted((edge["SourceArn"], edge["DestinationArn"]) for edge in edges) == sorted(itertools.pairwise(arns))
+    assert all(endpoint.faults_made[name] for name in ("throttle", "server_error", "hang", "reset", "lag"))

@@ -197,6 +197,18 @@ def test_an_action_with_a_name_that_ends_like_a_run_that_another_stands_for(reco
     assert describe(sagemaker, "Action", other)["Properties"] == {"a": "1"}
 
 
+def test_events_find_the_action_of_their_run_after_another_of_it_was_deleted(graph, sagemaker):
+    """There is one action for a run. Were the one that is left not it, events could make no other of its name, nor be delivered."""
+    run_id, named = RECORD.flow.run_id, RECORD.flow.flow_name
+    first, second = create(sagemaker, "Action", f"first-{run_id}"), create(sagemaker, "Action", f"{named}-{run_id}")
+    sagemaker.delete_action(ActionName=f"first-{run_id}")
+    project(EVENTS, graph)
+    assert [found.arn for found in graph.list_actions(run_id=run_id)] == [second]
+    assert describe(sagemaker, "Action", second)["Status"] == "Completed"
+    with refuses("ResourceNotFound"):
+        describe(sagemaker, "Action", first)
+
+
 def test_an_action_that_a_flow_waits_for_is_the_one_that_is_made(graph, sagemaker):
     """An event may link to a run that nobody knows yet."""
     run_id = str(uuid.UUID(int=7))
