@@ -52,6 +52,8 @@ class StoredLineage:
         """
         self._snapshot = snapshot
         self._properties = properties
+        # SQLite gives out every text anew. An answer that is kept should have each ARN once, and not once an association.
+        self._texts: dict[str, str] = {}
 
     def nodes(self, arns: Collection[str]) -> Mapping[str, Node]:
         """See ``LineageSource``."""
@@ -64,7 +66,11 @@ class StoredLineage:
 
     def edges(self, arns: Collection[str], *, up: bool) -> Iterator[Edge]:
         """See ``LineageSource``."""
-        return map(Edge._make, self._snapshot.connection.execute(_UP if up else _DOWN, {"arns": _texts(arns)}))
+        one = self._texts.setdefault
+        for source, destination, type_ in self._snapshot.connection.execute(
+            _UP if up else _DOWN, {"arns": _texts(arns)}
+        ):
+            yield Edge(one(source, source), one(destination, destination), one(type_, type_))
 
     def _held(self, arns: Collection[str]) -> dict[str, Mapping[str, str]]:
         held: dict[str, Mapping[str, str]] = {

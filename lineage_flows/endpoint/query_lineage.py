@@ -30,7 +30,7 @@ __all__ = [
 
 Direction = Literal["Ascendants", "Descendants", "Both"]
 """``Ascendants`` goes from destination to source, ``Descendants`` from source to destination. ``Both`` takes associations either
-way, and from every entity it meets, not only from the start (D); it is what is meant when nothing is said (I: the SDK's default)."""
+way, and from every entity it meets, not only from the start (D). It is meant when nothing is said (I: the SDK's default)."""
 
 MAX_DEPTH = 10
 """The greatest depth that can be asked for, and what is walked when none is (D; the default I: the SDK's own)."""
@@ -173,7 +173,7 @@ class AnswerCache:
     make room is found anew, and goes on after the place where the last page ended.
     """
 
-    def __init__(self, most: int = 1_000_000) -> None:
+    def __init__(self, most: int = 250_000) -> None:
         """Keep answers of ``most`` entities and associations together."""
         self._most = most
         self._lock = threading.Lock()
