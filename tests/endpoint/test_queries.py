@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.endpoint import query_lineage
 from lineage_flows.endpoint.faults import Faults
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.project import project
@@ -196,22 +195,23 @@ def test_pages_of_one_query_are_those_of_one_answer_whatever_is_written_in_betwe
             sagemaker.query_lineage(**{**request, **other}, NextToken=token)
 
 
-def test_pages_go_on_where_they_were_when_the_answer_had_to_make_room(sagemaker, artifact, link, monkeypatch):
-    monkeypatch.setattr(query_lineage.AnswerCache, "get", lambda self, query: None)
+def test_another_endpoint_over_the_graph_goes_on_where_the_first_one_was(sagemaker, artifact, link, start):
     hub = artifact("hub")
     first = {artifact(f"a{number}") for number in range(9)}
     for arn in first:
         link(hub, arn)
-    answer = sagemaker.query_lineage(StartArns=[hub], IncludeEdges=True, MaxResults=4)
-    found = [vertex["Arn"] for vertex in answer["Vertices"]]
+    request = {"StartArns": [hub], "IncludeEdges": True, "MaxResults": 4}
+    answer = sagemaker.query_lineage(**request)
+    found, edges = list(answer["Vertices"]), list(answer["Edges"])
     while "NextToken" in answer:
         link(hub, artifact(f"late{len(found)}"))
-        answer = sagemaker.query_lineage(
-            StartArns=[hub], IncludeEdges=True, MaxResults=4, NextToken=answer["NextToken"]
-        )
-        found += [vertex["Arn"] for vertex in answer["Vertices"]]
-    assert len(found) == len(set(found))
-    assert {hub, *first} <= set(found)
+        answer = client(start().url).query_lineage(**request, NextToken=answer["NextToken"])
+        found += answer["Vertices"]
+        edges += answer["Edges"]
+    arns_found = [vertex["Arn"] for vertex in found]
+    assert len(arns_found) == len(set(arns_found))
+    assert {hub, *first} <= set(arns_found)
+    assert {(hub, arn) for arn in first} <= {(edge["SourceArn"], edge["DestinationArn"]) for edge in edges}
 
 
 def test_a_recorded_run_is_walked_as_its_graph_has_it(sagemaker, fast_home, endpoint):
