@@ -25,11 +25,16 @@ from lineage_flows.endpoint.searching import number_in
 from lineage_flows.endpoint.shapes import Shape, output_shape
 from lineage_flows.endpoint.validation import read_request
 from lineage_flows.errors import GraphError
+from lineage_flows.redaction import MASK, is_secret_item, is_secret_variable, redact
 
 __all__ = ["KEPT", "OPERATIONS", "keep_documents"]
 
 KEPT = ("TrainingJob", "ModelPackage", "ModelPackageGroup")
 """Of which resources documents can be kept."""
+
+
+_SAYING = ("Environment", "HyperParameters", "CustomerMetadataProperties")
+"""Members in which people write what they like, secrets too. A graph holds none: they are masked as in what is captured."""
 
 
 def keep_documents(backend: Backend, resource: str, documents: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -81,12 +86,21 @@ def _read(resource: str, document: Mapping[str, Any]) -> tuple[Other, dict[str, 
     missing = [name for name in output_shape(f"Describe{resource}").required_members if name not in members]
     if missing:
         raise _refused(resource, f"it has no {missing[0]}")
+    for member in _SAYING:
+        if member in members:
+            members[member] = {key: _unless_secret(key, value) for key, value in members[member].items()}
+    if "FailureReason" in members:
+        members["FailureReason"] = redact(members["FailureReason"])
     arn = members[RESOURCES[resource][1]]
     tags = {tag["Key"]: tag["Value"] for tag in members.pop("Tags", ())}
     created = members["CreationTime"]
     name = members.get(f"{resource}Name") or arn.partition("/")[2]
     other = Other(arn, resource, resource, name, members, created, members.get("LastModifiedTime", created))
     return other, tags
+
+
+def _unless_secret(name: str, value: str) -> str:
+    return MASK if is_secret_item(name, value) or is_secret_variable(name) else redact(value)
 
 
 def _refused(resource: str, why: str) -> GraphError:

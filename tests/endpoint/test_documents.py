@@ -133,6 +133,21 @@ def test_model_packages_and_their_groups_are_found_and_described(sagemaker, endp
     assert sagemaker.describe_model_package_group(ModelPackageGroupName="alpha")["CreationTime"] == CREATED
 
 
+def test_secrets_of_a_description_are_not_kept(sagemaker, endpoint, fast_home):
+    told = job(
+        Environment={"DB_PASSWORD": "hunter2-and-more", "MODE": "fast"},
+        HyperParameters={"api_key": "sk-verysecretvalue", "url": "postgres://u:pa55word@host/db", "depth": "6"},
+        FailureReason="cannot connect to postgres://u:0therword@host/db",
+    )
+    endpoint.keep("TrainingJob", [told])
+    found = sagemaker.describe_training_job(TrainingJobName="fit-1")
+    assert (found["Environment"]["MODE"], found["HyperParameters"]["depth"]) == ("fast", "6")
+    assert set(found["HyperParameters"]) == {"api_key", "url", "depth"}
+    written = b"".join(path.read_bytes() for path in fast_home.iterdir())
+    for secret in (b"hunter2", b"verysecret", b"pa55word", b"0therword"):
+        assert secret not in written
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
