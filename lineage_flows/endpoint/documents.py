@@ -65,7 +65,7 @@ def keep_documents(backend: Backend, resource: str, documents: Iterable[Mapping[
 
 def describe(resource: str, backend: Backend, request: Request) -> Answer:
     """Describe* of what is kept, by name or, where it has one, by ARN."""
-    (given,) = request.values()
+    given = request[f"{resource}Name"]
     with backend.store.reading() as snapshot:
         by = "o.arn = ?" if given.startswith("arn:") else "o.name = ?"
         found = others.listed(snapshot, resource, [(by, [given])], limit=1)
