@@ -63,18 +63,18 @@ class Store:
         Raises:
             GraphError: it cannot be read now.
         """
-        if lagging and self._lag is not None and (held := self._lag.acquire()) is not None:
-            try:
-                with schema.translated(self.path):
-                    yield Snapshot(held.connection)
-            finally:
-                self._lag.release(held)
-            return
         with self._connection() as connection, schema.translated(self.path):
             connection.execute("BEGIN")
+            held = None
             try:
-                yield Snapshot(connection)
+                if lagging and self._lag is not None:
+                    # First see the graph as it is, then ask: a write that comes in between would else show, and hide again.
+                    connection.execute("SELECT count(*) FROM endpoint_about").fetchone()
+                    held = self._lag.acquire()
+                yield Snapshot(connection if held is None else held.connection)
             finally:
+                if self._lag is not None and held is not None:
+                    self._lag.release(held)
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 

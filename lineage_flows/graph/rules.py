@@ -102,6 +102,10 @@ class Rules:
         for edge in makers:
             if place.way != "by" or edge.source_arn in place.detail.split():
                 yield hop(edge, self._way_to(edge, artifact))
+        for edge in self.view.into(artifact.arn):
+            # No event says so, but over SageMaker's API one artifact may contribute to another with no action between.
+            if edge.association_type == "ContributedTo" and isinstance(self.view.entity(edge.source_arn), Artifact):
+                yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge)))
         named = value_name(artifact.source_uri)
         owner = None if makers or named is None else self._bodies.owner(artifact)
         if owner is None or named is None:

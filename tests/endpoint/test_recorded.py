@@ -16,7 +16,7 @@ from lineage_flows.endpoint.backend import Quotas
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.keeper import PROPERTY, Claim, Link, run_handle
 from lineage_flows.graph.project import project
-from lineage_flows.graph.query import upstream
+from lineage_flows.graph.query import downstream, upstream
 from lineage_flows.graph.reference import resolve
 from tests.endpoint.kit import Direct, client, create, describe, pages, refuses
 from tests.graph.kit import events_of
@@ -340,3 +340,15 @@ def test_many_processes_may_write_at_once(fast_home, start):
     for number, arn in enumerate(made):
         assert describe(second, "Context", arn)["Properties"] == {"n": str(number)}
     assert len([item for item in everything(first, "Action") if item["ActionType"] == "FlowRun"]) == 8
+
+
+def test_artifacts_that_are_joined_directly_are_walked_both_ways(recorded, sagemaker):
+    """SageMaker restricts nothing: an association may lead from one artifact to another."""
+    (model,) = [item for item in recorded.list_artifacts() if item.type == "Model"][:1]
+    report, copy = create(sagemaker, "Artifact", "report"), create(sagemaker, "Artifact", "copy")
+    for source, destination in ((model.arn, report), (report, copy)):
+        sagemaker.add_association(SourceArn=source, DestinationArn=destination, AssociationType="ContributedTo")
+    above = {node.entity.arn for node in upstream(recorded, copy).nodes}
+    assert above == {node.entity.arn for node in upstream(recorded, model.arn).nodes} | {report, copy}
+    for arn in above:
+        assert copy in {node.entity.arn for node in downstream(recorded, arn).nodes}, arn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage_flows.endpoint.stamps import action_handle, artifact_handle, next_stamp, run_of
@@ -21,6 +21,7 @@ artifacts = st.sampled_from(["0", "1", "2"])
 stories = st.tuples(st.lists(events, max_size=5), events) | st.tuples(st.lists(artifacts, max_size=3), artifacts)
 
 
+@settings(deadline=None)
 @given(story=stories, times=st.integers(1, 12))
 def test_a_write_ranks_above_all_that_was_seen_and_below_all_that_ranks_above_that(story, times):
     (seen, later), layers = story, []
