@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS endpoint_member (    -- which trial components belong
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS endpoint_member_back ON endpoint_member (component);
 CREATE INDEX IF NOT EXISTS endpoint_newest ON entity (lineage, created, arn);
+CREATE INDEX IF NOT EXISTS endpoint_edge_newest ON association (created);
 CREATE TABLE IF NOT EXISTS endpoint_about (     -- one row
     secret BLOB NOT NULL,                       -- by which paging tokens are signed
     made TEXT NOT NULL                          -- when the tables were, which is when the account began
