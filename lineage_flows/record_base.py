@@ -15,6 +15,7 @@ __all__ = [
     "ColumnEdge",
     "ColumnHow",
     "ColumnSource",
+    "DatasetKind",
     "Frozen",
     "ObjectFacts",
 ]
@@ -27,6 +28,10 @@ ColumnHow = Literal[
 ColumnBasis = Literal["memory", "content", "statement", "operation"]
 """How that is known: the columns lie in the same memory; they are equal in a value made from the other; a query says so; the
 library was seen to do it with that column, which was still what had gone in."""
+
+
+DatasetKind = Literal["DataSet", "Model", "Job", "Endpoint"]
+"""What data outside a flow is. A job that runs elsewhere, and an endpoint, stand for what they make and serve."""
 
 
 class Frozen(BaseModel):

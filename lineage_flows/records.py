@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from lineage_flows.errors import RecordFormatError
 from lineage_flows.record_about import JobAbout, PolicyRef, RunOrigin
-from lineage_flows.record_base import BlobRef, ColumnEdge, ColumnSource, Frozen, ObjectFacts
+from lineage_flows.record_base import BlobRef, ColumnEdge, ColumnSource, DatasetKind, Frozen, ObjectFacts
 from lineage_flows.record_code import (
     DeploymentRef,
     EntryPoint,
@@ -167,8 +167,7 @@ class DatasetRef(Frozen):
     which it was read, or the last at which it may have been written; None when that is not known. Of what is no file (an object, a
     response, a table) ``path`` is the URI, and ``facts`` is what its store or server said of it. ``rows`` and ``columns`` are those
     that were read or written, as the library had them in hand. ``properties`` are what the flow's author says of it; ``owners`` and
-    ``description`` are those of a Prefect asset. ``column_lineage`` says of what was
-    written from which columns its own are.
+    ``description`` are those of a Prefect asset. ``column_lineage`` says of what was written from which columns its own are.
     """
 
     namespace: str
@@ -190,6 +189,7 @@ class DatasetRef(Frozen):
     owners: tuple[str, ...] = ()
     description: str | None = None
     column_lineage: tuple[ColumnEdge, ...] = ()
+    kind: DatasetKind = "DataSet"
 
     @property
     def content_id(self) -> str | None:

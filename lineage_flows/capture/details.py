@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from lineage_flows.record_base import DatasetKind
     from lineage_flows.records import DatasetRef
 
 __all__ = ["Details", "merged"]
@@ -30,6 +31,7 @@ class Details:
     namespace: str | None = None
     name: str | None = None
     note: str | None = None
+    kind: DatasetKind | None = None
 
     def on(self, dataset: DatasetRef) -> DatasetRef:
         """The dataset with these details."""
@@ -43,6 +45,7 @@ class Details:
             "description": self.description,
             "namespace": self.namespace,
             "name": self.name,
+            "kind": self.kind,
             "note": "; ".join(note for note in (dataset.note, self.note) if note),
         }
         return dataset.model_copy(update={key: value for key, value in said.items() if value not in (None, (), {}, "")})

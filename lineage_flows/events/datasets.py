@@ -189,7 +189,7 @@ class Datasets:
         return self._facets.make(
             "lineageFlows_artifact",
             sourceUri=without_credentials(item.uri),
-            artifactType="DataSet",
+            artifactType=item.kind,
             fingerprint=item.fingerprint,
             role="data",
             name=PurePath(item.name).name or item.name,

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 import pytest
 
-from lineage_flows.capture import adapters, audit, io_adapters
-from lineage_flows.capture import files as file_log
+from lineage_flows.capture import adapters, io_adapters
 from lineage_flows.capture.duckdb_sql import named, tokens_of, with_paths
-from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.content import fingerprint_file
-from tests.support.dict_store import DictStore
+from tests.support import watched
+
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 GLOBAL = pd.DataFrame({"a": [7]})
-
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    file_log.configure()
-    audit.install()
-    adapters.install()
-    yield
-    io_adapters.redirect_paths(None)
-    adapters.uninstall()
-    audit.pause()
 
 
 @pytest.fixture
@@ -45,11 +35,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def touched(work: Callable[[], object]) -> Touched:
-    log = FileLog(DictStore(), size_cap=1 << 22)
-    with file_log.activate(log):
-        work()
-    return log.close()
+touched = partial(watched.touched, size_cap=1 << 22)
 
 
 READS: dict[str, tuple[list[str], Callable[[], object]]] = {

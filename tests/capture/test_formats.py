@@ -16,7 +16,7 @@ import tempfile
 import textwrap
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from lineage_flows.capture import audit, before_runs, files, io_adapters
-from lineage_flows.capture.files import FileLog, Touched
+from lineage_flows.capture.files import Touched
 from lineage_flows.content import fingerprint_file
 from lineage_flows.records import DatasetRef
-from tests.support.dict_store import DictStore
+from tests.support.watched import touched
+
+pytestmark = pytest.mark.usefixtures("tables_watched")
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
 POLARS = pl.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
@@ -44,24 +45,6 @@ ARRAY = np.arange(6.0)
 
 Work = Callable[[str], object]
 AB = ("a", "b")
-
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    io_adapters.install()
-    yield
-    io_adapters.uninstall()
-    audit.pause()
-    before_runs.adopt(None)  # what a case prepared outside of its log is nobody's
-
-
-def touched(work: Callable[[], object]) -> Touched:
-    log = FileLog(DictStore(), size_cap=1 << 20)
-    with files.activate(log):
-        work()
-    return log.close()
 
 
 def fixed_width(path: str) -> None:

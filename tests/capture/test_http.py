@@ -7,6 +7,7 @@ import gzip
 import http.server
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -14,13 +15,16 @@ import httpx
 import pytest
 import requests
 
-from lineage_flows.capture import adapters, audit, files, network, seams
+from lineage_flows.capture import network, seams
 from lineage_flows.capture.adapters.http import HttpxAdapter
 from lineage_flows.capture.adapters.urls import target_of
-from lineage_flows.capture.files import FileLog, Touched
+from lineage_flows.capture.files import Touched
 from lineage_flows.content import fingerprint
 from lineage_flows.records import DatasetRef
+from tests.support import watched
 from tests.support.dict_store import DictStore
+
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 PRICES = b"day,close\n" + b"1,2.5\n" * 200
 STORE = DictStore()
@@ -89,21 +93,7 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    adapters.uninstall()
-    audit.pause()
-
-
-def touched(work: Callable[[], object], **options: Any) -> Touched:
-    log = FileLog(**{"store": STORE, "size_cap": 1 << 20, **options})
-    with files.activate(log):
-        work()
-    return log.close()
+touched = partial(watched.touched, store=STORE)
 
 
 def only(found: Touched) -> DatasetRef:

@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,15 @@ import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 
-from lineage_flows.capture import audit, files, io_adapters
-from lineage_flows.capture.files import FileLog, Touched
+from lineage_flows.capture import io_adapters
+from lineage_flows.capture.files import Touched
 from lineage_flows.content import fingerprint, fingerprint_file
-from tests.support.dict_store import DictStore
+from tests.support import watched
+
+pytestmark = pytest.mark.usefixtures("tables_watched")
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
 CAP = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    io_adapters.install()
-    yield
-    io_adapters.redirect_paths(None)
-    io_adapters.uninstall()
-    audit.pause()
 
 
 @pytest.fixture
@@ -65,11 +57,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def touched(work: Callable[[], object]) -> Touched:
-    log = FileLog(DictStore(), size_cap=CAP)
-    with files.activate(log):
-        work()
-    return log.close()
+touched = partial(watched.touched, size_cap=CAP)
 
 
 def frame(folder: Path, name: str) -> Callable[[], object]:

@@ -6,29 +6,20 @@ import inspect
 import io
 import pickle
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from lineage_flows.capture import audit, files, io_adapters
-from lineage_flows.capture.files import FileLog, Touched
+from lineage_flows.capture import files, io_adapters
+from lineage_flows.capture.files import FileLog
 from lineage_flows.content import fingerprint, fingerprint_file
-from tests.support.dict_store import DictStore
+from tests.support.watched import touched
+
+pytestmark = pytest.mark.usefixtures("tables_watched")
 
 FRAME = pl.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]})
-
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    io_adapters.install()
-    yield
-    io_adapters.redirect_paths(None)
-    io_adapters.uninstall()
-    audit.pause()
 
 
 @pytest.fixture
@@ -47,13 +38,6 @@ def data(tmp_path: Path) -> Path:
     FRAME.head(1).write_parquet(folder / "parts" / "1.parquet")
     (folder / "parts" / "readme.txt").write_text("not matched")
     return folder
-
-
-def touched(work: Callable[[], object]) -> Touched:
-    log = FileLog(DictStore(), size_cap=1 << 20)
-    with files.activate(log):
-        work()
-    return log.close()
 
 
 READS: dict[str, tuple[str, Callable[[str], object]]] = {

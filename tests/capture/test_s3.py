@@ -6,6 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,12 +19,15 @@ import s3fs
 from boto3.s3.transfer import TransferConfig
 from moto.server import ThreadedMotoServer
 
-from lineage_flows.capture import adapters, audit, files, seams
+from lineage_flows.capture import adapters, seams
 from lineage_flows.capture.adapters.s3 import S3Adapter
-from lineage_flows.capture.files import FileLog, Touched
+from lineage_flows.capture.files import Touched
 from lineage_flows.content import fingerprint
 from lineage_flows.records import DatasetRef
+from tests.support import watched
 from tests.support.dict_store import DictStore
+
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 CAP = 1 << 20
 MB = 1 << 20
@@ -39,16 +43,10 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    adapters.uninstall()
-    audit.pause()
 
 
 @pytest.fixture
@@ -64,11 +62,7 @@ def s3(endpoint: str, request: pytest.FixtureRequest) -> Any:
 STORE = DictStore()
 
 
-def touched(work: Callable[[], object], **options: Any) -> Touched:
-    log = FileLog(**{"store": STORE, "size_cap": CAP, **options})
-    with files.activate(log):
-        work()
-    return log.close()
+touched = partial(watched.touched, store=STORE, size_cap=CAP)
 
 
 def only(found: Touched, direction: str = "read") -> DatasetRef:

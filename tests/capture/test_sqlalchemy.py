@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from lineage_flows.capture import adapters, audit, files, prefect_places, seams
+from lineage_flows.capture import adapters, files, prefect_places, seams
 from lineage_flows.capture.adapters.databases import database_of
 from lineage_flows.capture.adapters.sqlalchemy_sql import SqlalchemyAdapter
 from lineage_flows.capture.files import FileLog, Touched
@@ -20,15 +20,7 @@ from lineage_flows.records import DatasetRef
 from tests.support.dict_store import DictStore
 from tests.support.postgres import postgres
 
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    adapters.uninstall()
-    audit.pause()
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 
 # ----------------------------------------------------------------------------------------------------------------- names

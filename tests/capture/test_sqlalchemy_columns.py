@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from lineage_flows.capture import adapters, audit, files
+from lineage_flows.capture import adapters, files
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.policy import Decision
 from lineage_flows.records import DatasetRef
 from tests.support.postgres import postgres
+
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 TABLES = (
     "CREATE TABLE prices (day int, close float)",
@@ -27,16 +29,6 @@ TABLES = (
 )
 COPY = "INSERT INTO signals (day, level) SELECT p.day, p.close * r.rate FROM prices p JOIN rates r ON p.day = r.day"
 Work = Callable[[AsyncConnection], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    adapters.uninstall()
-    audit.pause()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from lineage_flows.capture import adapters, audit, files, io_adapters, prefect_places
+from lineage_flows.capture import adapters, files, io_adapters, prefect_places
 from lineage_flows.capture.adapters.sqlite import is_watched
 from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.content import fingerprint_file
 from lineage_flows.records import DatasetRef
-from tests.support.dict_store import DictStore
+from tests.support import watched
 
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    io_adapters.redirect_paths(None)
-    adapters.uninstall()
-    audit.pause()
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 
 @pytest.fixture
@@ -45,11 +37,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def touched(work: Callable[[], object], **options: Any) -> Touched:
-    log = FileLog(**{"store": DictStore(), "size_cap": 1 << 22, **options})
-    with files.activate(log):
-        work()
-    return log.close()
+touched = partial(watched.touched, size_cap=1 << 22)
 
 
 def only(found: Touched, direction: str = "read") -> DatasetRef:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,15 @@ import aiosqlite
 import pytest
 import sqlalchemy as sa
 
-from lineage_flows.capture import adapters, audit, files, io_adapters
+from lineage_flows.capture import files
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.policy import Decision
 from lineage_flows.records import DatasetRef
 
+pytestmark = pytest.mark.usefixtures("libraries_watched")
+
 COPY = "INSERT INTO signals (day, level) SELECT day, close * 2 FROM prices WHERE close > 0"
-
-
-@pytest.fixture(autouse=True)
-def watching() -> Iterator[None]:
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    io_adapters.redirect_paths(None)
-    adapters.uninstall()
-    audit.pause()
 
 
 @pytest.fixture

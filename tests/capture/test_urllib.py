@@ -21,6 +21,7 @@ import urllib.response
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,14 +33,17 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage_flows.capture import adapters, audit, files, io_adapters, network, seams, streams
+from lineage_flows.capture import adapters, files, io_adapters, network, seams, streams
 from lineage_flows.capture.adapters.urllib_http import UrllibAdapter
 from lineage_flows.capture.files import FileLog, Touched
 from lineage_flows.capture.left_out import LeftOut
 from lineage_flows.content import fingerprint
 from lineage_flows.policy import Rule, decide
 from lineage_flows.records import DatasetRef
+from tests.support import watched
 from tests.support.dict_store import DictStore
+
+pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 PRICES = b"day,close\n" + b"1,2.5\n" * 200
 PACKED = gzip.compress(PRICES, mtime=0)
@@ -139,21 +143,11 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_opener(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "_opener", None)
-    files.configure()
-    audit.install()
-    adapters.install()
-    yield
-    adapters.uninstall()
-    audit.pause()
 
 
-def touched(work: Callable[[], object], **options: Any) -> Touched:
-    log = FileLog(**{"store": STORE, "size_cap": 1 << 20, **options})
-    with files.activate(log):
-        work()
-    return log.close()
+touched = partial(watched.touched, store=STORE)
 
 
 def over_http(found: Touched) -> list[DatasetRef]:

@@ -496,7 +496,7 @@ def served(pool):
         return
     for one in SERVED:
         found = flow.from_source(source=str(FOLDER), entrypoint=f"shapes.py:{one.fn.__name__}")
-        found.deploy(name="matrix", work_pool_name=pool, print_next_steps=False)
+        found.deploy(name=pool, work_pool_name=pool, print_next_steps=False)
 
 
 def main():

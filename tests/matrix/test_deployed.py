@@ -26,10 +26,15 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 class Orders:
-    """Orders runs of deployments from a server, and waits for them."""
+    """Orders runs of deployments from a server, and waits for them.
 
-    def __init__(self, api: str, home: Home) -> None:
+    A process that serves takes every run of its deployments, also of one that was since put into a work pool under the same
+    name; so those of a pool are called otherwise.
+    """
+
+    def __init__(self, api: str, home: Home, deployment: str) -> None:
         self.api = api
+        self.deployment = deployment
         self.home = home
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
@@ -54,7 +59,7 @@ class Orders:
         return httpx.get(f"{self.api}/deployments/name/{flow}/matrix", timeout=60).status_code == 200
 
     def order(self, flow: str, **parameters: object) -> str:
-        deployment = self.get(f"deployments/name/{flow}/matrix")["id"]
+        deployment = self.get(f"deployments/name/{flow}/{self.deployment}")["id"]
         body = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}
         return str(self.post(f"deployments/{deployment}/create_flow_run", body)["id"])
 
@@ -66,7 +71,9 @@ class Orders:
     def ended(self, run_id: str) -> None:
         wait_until(lambda: self.state(run_id)["type"] in FINAL, f"run {run_id} does not end", seconds=150)
         # The state is Prefect's; lineage's own last word follows it.
-        wait_until(lambda: self._kept(run_id), f"run {run_id} has no run record")
+        state = self.state(run_id)
+        what = f"run {run_id} ({state['name']}: {state['message']}) has no run record"
+        wait_until(lambda: self._kept(run_id), what)
 
     def _kept(self, run_id: str) -> bool:
         try:
@@ -79,7 +86,7 @@ class Orders:
 def serving(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Iterator[tuple[Desk, Orders]]:
     """A process that serves the shapes."""
     desk = Desk(tmp_path_factory.mktemp("serving"), prefect_server)
-    orders = Orders(prefect_server, desk.home)
+    orders = Orders(prefect_server, desk.home, "matrix")
     process = desk.start("shapes.py", "serve", log="serve.log")
     try:
         wait_until(lambda: orders.known("hanging"), "nothing is served", process)
@@ -109,14 +116,14 @@ def test_served(served: tuple[Desk, dict[str, str]], shape: str) -> None:
 def worked(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> tuple[Desk, dict[str, str]]:
     """One run of each shape by a process worker."""
     desk = Desk(tmp_path_factory.mktemp("worked"), prefect_server)
-    orders = Orders(prefect_server, desk.home)
+    orders = Orders(prefect_server, desk.home, "pool")
     for command in (
-        ("-m", "prefect", "work-pool", "create", "matrix", "--type", "process", "--overwrite"),
-        ("shapes.py", "deploy", "matrix"),
+        ("-m", "prefect", "work-pool", "create", "pool", "--type", "process", "--overwrite"),
+        ("shapes.py", "deploy", "pool"),
     ):
         subprocess.run([sys.executable, *command], cwd=desk.folder, env=desk.environment, check=True, timeout=200)
     runs = {shape: orders.order(shape) for shape in DEPLOYED}
-    process = desk.start("-m", "prefect", "worker", "start", "--pool", "matrix", log="worker.log")
+    process = desk.start("-m", "prefect", "worker", "start", "--pool", "pool", log="worker.log")
     try:
         for run_id in runs.values():
             orders.ended(run_id)
@@ -189,7 +196,7 @@ def test_a_flow_that_is_cancelled_from_outside_leaves_what_was_captured(serving:
 def test_worked(worked: tuple[Desk, dict[str, str]], shape: str) -> None:
     desk, runs = worked
     record = look(Home(desk.home.folder), runs[shape], at(shape, "worker"))
-    assert record.flow.deployment.work_pool == "matrix"
+    assert record.flow.deployment.work_pool == "pool"
 
 
 def test_a_killed_worker_of_a_process_pool_leaves_its_step(tmp_path: Path, prefect_server: str) -> None:

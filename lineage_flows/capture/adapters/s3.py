@@ -1,7 +1,8 @@
-"""Sees objects in S3 that are read and written through botocore (boto3, s3transfer) and aiobotocore (s3fs).
+"""Sees what calls AWS through botocore (boto3, s3transfer) and aiobotocore (s3fs), and what is read and written in S3.
 
-Knows S3's operations, what they take and what they answer. Content is taken from what the user's own reading gives: nothing is
-asked of S3 that the flow does not ask, and bodies that are sent are looked at only where that moves nothing.
+Knows S3's operations, what they take and what they answer; SageMaker's are known to ``sagemaker_calls``. Content is taken from what
+the user's own reading gives: nothing is asked of S3 that the flow does not ask, and bodies that are sent are looked at only where
+that moves nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from lineage_flows.capture import files
 from lineage_flows.capture.adapters.bodies import watch_async_body, watch_body
+from lineage_flows.capture.adapters.sagemaker_calls import SERVICE, SageMakerCall, told_operations
 from lineage_flows.capture.adapters.shape import Patches, guarded, the_log
 from lineage_flows.capture.files import FileLog
 from lineage_flows.capture.ledger_log import covered_connections
@@ -122,9 +124,9 @@ def _watched(original: Callable[..., Any]) -> Callable[..., Any]:
         if log is None:
             return original(self, operation_name, api_params)
         with covered_connections("botocore"):
-            if not _is_of_objects(self, operation_name, log):
+            seen = _seen(self, operation_name, api_params, log, "botocore")
+            if seen is None:
                 return original(self, operation_name, api_params)
-            seen = _Call(log, "botocore", operation_name, api_params)
             try:
                 answer = original(self, operation_name, api_params)
             except Exception as error:
@@ -143,9 +145,9 @@ def _watched_async(original: Callable[..., Any]) -> Callable[..., Any]:
         if log is None:
             return await original(self, operation_name, api_params)
         with covered_connections("aiobotocore"):
-            if not _is_of_objects(self, operation_name, log):
+            seen = _seen(self, operation_name, api_params, log, "aiobotocore")
+            if seen is None:
                 return await original(self, operation_name, api_params)
-            seen = _Call(log, "aiobotocore", operation_name, api_params)
             try:
                 answer = await original(self, operation_name, api_params)
             except Exception as error:
@@ -157,16 +159,18 @@ def _watched_async(original: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _is_of_objects(client: Any, operation: str, log: FileLog) -> bool:  # noqa: ANN401 - a client
-    """Whether a call reads or writes objects. Any other call to AWS (a listing, a query) is named: its answer is not recorded."""
+def _seen(client: Any, operation: str, params: Params, log: FileLog, library: str) -> _Call | SageMakerCall | None:  # noqa: ANN401
+    """A call that means something here. Any other to AWS (a listing, a query) is named: its answer is not recorded."""
     service = str(client.meta.service_model.service_name)
     if service == "s3" and operation in _OPERATIONS:
-        return True
+        return _Call(log, library, operation, params)
+    if service == SERVICE and operation in told_operations():
+        return SageMakerCall(log, library, operation, params)
     with guarded(log, f"recording {operation}"):
         call = f"{service}.{operation}"
         log.cannot_restore(f"call {call}")
         log.ledger.gap("request", f"calls {call}", "", unrestorable=f"call {call}")
-    return False
+    return None
 
 
 class _Call:
