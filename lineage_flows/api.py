@@ -21,8 +21,13 @@ from lineage_flows.records import RunRecord, read_run_record
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from lineage_flows.content.store import Store
-    from lineage_flows.graph.keeper import Keeper
+    from lineage_flows.graph.keeper import Direction, Keeper
+    from lineage_flows.graph.neptune.export import Exported
+    from lineage_flows.graph.neptune.load import Loaded
+    from lineage_flows.graph.neptune.tables import Format
 
 __all__ = [
     "ColumnLink",
@@ -212,6 +217,66 @@ class Lineage:
         from lineage_flows.graph.query import search
 
         return search(self._keeper, text, limit=limit)
+
+    def export(
+        self,
+        target: str | PathLike[str],
+        format: Format,
+        reference: str | None = None,
+        direction: Direction | None = None,
+    ) -> Exported:
+        """Write the graph as files that Amazon Neptune's bulk loader takes, whole or not at all; see docs/neptune.md.
+
+        Args:
+            target: a folder, or ``s3://bucket/prefix``, where nothing is yet.
+            format: ``gremlin`` or ``opencypher``: one of Neptune's load formats. Either is asked in both languages.
+            reference: only this and what is upstream or downstream of it; None exports everything.
+            direction: ``up`` or ``down``, together with ``reference``.
+
+        Raises:
+            ValueError: one of ``reference`` and ``direction`` is given without the other.
+        """
+        from lineage_flows.graph.neptune.export import export
+
+        if (reference is None) != (direction is None):
+            raise ValueError(
+                "a reference is exported with what is up or down of it, and a direction is that of a reference"
+            )
+        start = None if reference is None else self._one(reference)
+        return export(self._keeper, target, format, start, direction)
+
+    @staticmethod
+    def load_into_neptune(
+        exported: Exported,
+        *,
+        endpoint: str,
+        iam_role: str,
+        region: str | None = None,
+        patience: float = 3600.0,
+    ) -> Loaded:
+        """Have Neptune load an export that lies in S3, and wait until it is there.
+
+        Args:
+            exported: what ``export`` gave.
+            endpoint: of the cluster; a bare host means https and port 8182.
+            iam_role: ARN of the role by which Neptune reads the bucket.
+            region: of cluster and bucket; None takes that of the endpoint's name, then that of AWS's settings.
+            patience: seconds to wait for its end.
+
+        Raises:
+            SettingsError: the export does not lie in S3, or endpoint, role or region are none.
+            NeptuneLoadError: it was refused, failed, or did not end in time.
+        """
+        from lineage_flows.graph.neptune.load import bulk_load
+
+        return bulk_load(
+            exported.target,
+            endpoint=endpoint,
+            iam_role=iam_role,
+            style=exported.format,
+            region=region,
+            patience=patience,
+        )
 
     def diff(self, a: str, b: str) -> RunDifference:
         """All that differs between two runs; what is no longer in the store is compared by fingerprint alone.

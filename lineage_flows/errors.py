@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "AmbiguousReferenceError",
+    "AwsError",
     "BlobAlteredError",
     "BlobMissingError",
     "CaptureError",
@@ -18,6 +19,8 @@ __all__ = [
     "HomeError",
     "KeeperUnavailableError",
     "LineageError",
+    "NeptuneLoadError",
+    "PermissionDeniedError",
     "RecordFormatError",
     "RecordingError",
     "ReplayError",
@@ -189,6 +192,57 @@ class AmbiguousReferenceError(GraphError):
         self.matches = matches[:20]
         shown = ", ".join(self.matches[:5]) + (", …" if len(matches) > 5 else "")
         super().__init__(f"{reference!r} fits {len(matches)} entities", why=shown, fix="give more of the id")
+
+
+class NeptuneLoadError(GraphError):
+    """Neptune's bulk loader did not load what it was given, or not yet.
+
+    Attributes:
+        load_id: the loader's own name of the load; None when none was begun.
+        status: what the loader calls its state (``LOAD_FAILED``); empty when it said none.
+        refused: what it said of single records, in its order; as many as were asked for.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str = "",
+        fix: str = "",
+        load_id: str | None = None,
+        status: str = "",
+        refused: tuple[str, ...] = (),
+    ) -> None:
+        self.load_id = load_id
+        self.status = status
+        self.refused = refused
+        super().__init__(what, why=why, fix=fix)
+
+
+class AwsError(LineageError):
+    """AWS cannot be asked: no credentials, no region, no answer, or a refusal."""
+
+
+class PermissionDeniedError(AwsError):
+    """AWS refused a call for want of a permission.
+
+    Attributes:
+        action: as IAM writes it, ``sagemaker:CreateArtifact``.
+        resource: what it was about: an ARN, or a kind such as ``artifact/*``; empty when the action takes none.
+        roles: the roles of ``infra/`` that have the action.
+    """
+
+    def __init__(self, action: str, resource: str, *, roles: tuple[str, ...], why: str = "") -> None:
+        self.action = action
+        self.resource = resource
+        self.roles = roles
+        if roles:
+            named = f"role {roles[0]}" if len(roles) == 1 else f"roles {', '.join(roles[:-1])} and {roles[-1]}"
+            has = "has" if len(roles) == 1 else "have"
+            fix = f"the {named} of infra/ {has} {action}; see `lineage-flows doctor --aws`"
+        else:
+            fix = f"no role of infra/ has {action}; grant it, or leave out what needs it"
+        super().__init__(f"AWS denied {action}{f' on {resource}' if resource else ''}", why=why.rstrip("."), fix=fix)
 
 
 class RecordFormatError(LineageError):

@@ -14,6 +14,7 @@ from lineage_flows.errors import (
     GraphError,
     KeeperUnavailableError,
     RecordFormatError,
+    SettingsError,
     UnknownReferenceError,
 )
 from lineage_flows.settings import load_settings
@@ -148,3 +149,17 @@ def test_nothing_is_written(graph: Lineage, home: Path) -> None:
     assert {path: at for path, at in after.items() if path.is_file()} == {
         path: at for path, at in before.items() if path.is_file()
     }
+
+
+def test_a_graph_is_exported_whole_or_in_part(graph: Lineage, tmp_path: Path) -> None:
+    whole = graph.export(tmp_path / "whole", "gremlin")
+    assert (whole.target, whole.start, whole.direction) == (str(tmp_path / "whole"), None, None)
+    part = graph.export(tmp_path / "part", "opencypher", "/desk/out/equity.png", "up")
+    assert part.entities == len(graph.upstream("/desk/out/equity.png").nodes) < whole.entities
+    assert part.start == graph.resolve("/desk/out/equity.png")[0].arn
+    for given in (("brave-otter", None), (None, "up")):
+        with pytest.raises(ValueError, match="a reference is exported with"):
+            graph.export(tmp_path / "none", "gremlin", *given)
+    with pytest.raises(SettingsError, match="from where alone Neptune loads"):
+        graph.load_into_neptune(whole, endpoint="host", iam_role="arn:aws:iam::123456789012:role/x")
+    assert not (tmp_path / "none").exists()

@@ -7,18 +7,21 @@ appear whole or not at all there, so a blob is put under its own name at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lineage_flows.content.files import check_expected, chunks_of, explained, hash_file, open_regular, publish_copy
 from lineage_flows.content.store import ALGORITHM, blob_path
 from lineage_flows.errors import BlobAlteredError, BlobMissingError, ContentError
+from lineage_flows.permissions import denied_error
 
 __all__ = ["ObjectStore"]
 
@@ -29,6 +32,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "config_kwargs": {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 3, "mode": "standard"}},
     },
 }
+_ONCE: dict[str, dict[str, Any]] = {"s3": {"mode": "create"}}
+"""What makes a write refuse a name that is taken (S3: If-None-Match), where the store can."""
+
+_ACTIONS = {"read": "s3:GetObject", "write": "s3:PutObject", "use": "s3:PutObject"}
+"""What IAM calls what is done to a store."""
+
 _PROBES = "tmp"
 _EXTRAS = {"s3": "lineage-flows[aws]"}
 _FOREIGN_ERRORS = {
@@ -56,8 +65,8 @@ class ObjectStore:
             digest = f"{ALGORITHM}:{hashlib.sha256(whole).hexdigest()}"
             with self._explained("write"):
                 fs, key = self._at(digest)
-                if self._size(fs, key) != len(whole):
-                    fs.pipe_file(key, whole)
+                if (found := self._size(fs, key)) != len(whole):
+                    self._write(partial(fs.pipe_file, key, whole), taken=found is not None)
             return digest, len(whole)
         with _scratch(data) as scratch:
             digest, size, _ = hash_file(scratch)
@@ -110,17 +119,41 @@ class ObjectStore:
         with self._explained("use"):
             fs, root = self._connect()
             key = f"{root}/{_PROBES}/{probe.hex()}"
-            fs.pipe_file(key, probe)
+            self._write(partial(fs.pipe_file, key, probe), taken=False)
             read = fs.cat_file(key)
-            fs.rm_file(key)
+            # Who may write need not be allowed to delete; the bucket of infra/ drops what is left.
+            with contextlib.suppress(PermissionError):
+                fs.rm_file(key)
         if read != probe:
             raise ContentError(f"the store {self.url} cannot be used", why="what was written to it did not come back")
 
     def _upload(self, path: Path, digest: str, size: int) -> None:
         with self._explained("write"):
             fs, key = self._at(digest)
-            if self._size(fs, key) != size:
-                fs.put_file(str(path), key)
+            if (found := self._size(fs, key)) != size:
+                self._write(partial(fs.put_file, str(path), key), taken=found is not None)
+
+    def _write(self, put: Callable[..., object], *, taken: bool, tries: int = 3) -> None:
+        """Write an object; under a name that is free only if it still is, so that a bucket may refuse whatever else.
+
+        Args:
+            put: writes it; takes what the file system has to be told.
+            taken: another object, which is not the blob, has the name.
+            tries: how often it is tried while others write under the name.
+        """
+        once = {} if taken else _ONCE.get(self._scheme, {})
+        try:
+            put(**once)
+        except OSError as error:
+            code = _code(error)
+            if once and error.errno == errno.ENOSYS:
+                put()  # a store that speaks S3, and does not know the condition
+            elif once and code == "ConditionalRequestConflict" and tries > 1:
+                # Something else happened to the name during the upload (D: try again); what, the second time tells.
+                self._write(put, taken=False, tries=tries - 1)
+            elif not once or not (isinstance(error, FileExistsError) or code == "PreconditionFailed"):
+                raise
+            # Otherwise written a moment ago by another process: the same bytes, or their hash tells when they are read.
 
     def _at(self, digest: str) -> tuple[Any, str]:
         path = blob_path(digest)
@@ -160,10 +193,19 @@ class ObjectStore:
         extra = _EXTRAS.get(self._scheme)
         if isinstance(error, ImportError):
             fix = f"install what serves it: pip install '{extra}'" if extra else "install what serves it"
+        elif isinstance(error, PermissionError) and self._scheme == "s3":
+            # S3 says as much of credentials that are wrong as of those that may not.
+            fix = f"check the credentials; {denied_error(_ACTIONS[what]).fix}"
         else:
             fix = "check LINEAGE_FLOWS_STORE_URL, the credentials and the endpoint (AWS_ENDPOINT_URL)"
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return ContentError(f"cannot {what} the store {self.url}", why=why, fix=fix)
+
+
+def _code(error: OSError) -> str:
+    """S3's code of a refusal. Not all releases of s3fs have an exception for each."""
+    response = getattr(error.__cause__, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def _errors() -> tuple[type[BaseException], ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lineage_flows.endpoint.moments import utc_now
+from lineage_flows.endpoint.query_lineage import AnswerCache
 from lineage_flows.endpoint.store import Store
 
 __all__ = ["Answer", "Backend", "Handler", "Quotas", "Request"]
@@ -46,11 +47,12 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The state behind the operations. ``now`` gives moments as the graph writes them."""
+    """The state behind the operations. ``now`` gives moments as the graph writes them; ``walked`` has answers of QueryLineage."""
 
     store: Store
     quotas: Quotas = field(default_factory=Quotas)
     now: Callable[[], str] = utc_now
+    walked: AnswerCache = field(default_factory=AnswerCache)
 
 
 Handler = Callable[[Backend, Request], Answer]

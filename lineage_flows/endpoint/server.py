@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lineage_flows.endpoint.backend import Backend, Quotas
+from lineage_flows.endpoint.documents import keep_documents
 from lineage_flows.endpoint.faults import Dice, Faults
 from lineage_flows.endpoint.lag import Lag
 from lineage_flows.endpoint.service import Service
@@ -59,7 +61,8 @@ class Endpoint:
         self._dice = Dice(faults or Faults())
         lag = Lag(self._dice.faults.lag_seconds, lambda: self._dice.falls("lag")) if self._dice.faults.lag else None
         self._store = Store(home / "graph.db", lag=lag)
-        service = Service(Backend(self._store, quotas or Quotas()))
+        self._backend = Backend(self._store, quotas or Quotas())
+        service = Service(self._backend)
         try:
             self._server = WireServer((host, port), service, self._dice, allowed_hosts={host, *allowed_hosts} - {""})
         except (OSError, OverflowError) as error:
@@ -85,6 +88,10 @@ class Endpoint:
     def faults_made(self) -> Counter[str]:
         """How many faults of each kind there were."""
         return Counter(self._dice.made)
+
+    def keep(self, resource: str, descriptions: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Keep what SageMaker ran or registered elsewhere, with its lineage; see ``documents.keep_documents``."""
+        return keep_documents(self._backend, resource, descriptions)
 
     def close(self) -> None:
         """Stop listening, let what is being carried out end, and close the graph."""

@@ -9,7 +9,18 @@ from typing import Any
 
 import orjson
 
-from lineage_flows.endpoint import associations, entities, groups, lists, tags
+from lineage_flows.endpoint import (
+    associations,
+    documents,
+    entities,
+    experiment_lists,
+    experiments,
+    groups,
+    lists,
+    queries,
+    tags,
+    trial_components,
+)
 from lineage_flows.endpoint.backend import Backend, Handler
 from lineage_flows.endpoint.errors import ServiceError, internal, serialization, unknown_operation
 from lineage_flows.endpoint.shapes import input_shape, operation_names
@@ -26,6 +37,11 @@ OPERATIONS: dict[str, Handler] = {
     **associations.OPERATIONS,
     **tags.OPERATIONS,
     **groups.OPERATIONS,
+    **experiments.OPERATIONS,
+    **trial_components.OPERATIONS,
+    **experiment_lists.OPERATIONS,
+    **queries.OPERATIONS,
+    **documents.OPERATIONS,
 }
 """Every operation that the endpoint has, by its name in SageMaker's service model."""
 

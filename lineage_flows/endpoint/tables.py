@@ -44,6 +44,12 @@ CREATE TABLE IF NOT EXISTS endpoint_link (      -- associations of which an end 
     PRIMARY KEY (source, destination, type)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS endpoint_link_back ON endpoint_link (destination);
+CREATE TABLE IF NOT EXISTS endpoint_member (    -- which trial components belong to which trials
+    trial TEXT NOT NULL,
+    component TEXT NOT NULL,
+    PRIMARY KEY (trial, component)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS endpoint_member_back ON endpoint_member (component);
 CREATE INDEX IF NOT EXISTS endpoint_newest ON entity (lineage, created, arn);
 CREATE INDEX IF NOT EXISTS endpoint_edge_newest ON association (created);
 CREATE TABLE IF NOT EXISTS endpoint_about (     -- one row

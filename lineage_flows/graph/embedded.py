@@ -98,6 +98,10 @@ class EmbeddedKeeper:
         by_arn = {entity.arn: entity for entity in found}
         return {arn: by_arn[arn] for arn in wanted if arn in by_arn}
 
+    def entities_after(self, arn: str, limit: int) -> list[Entity]:
+        """Entities in the order of their ARNs, from the first that comes after ``arn``: to read a whole graph in pages."""
+        return self._entities("WHERE arn > ? ORDER BY arn LIMIT ?", [arn, limit])
+
     def list_artifacts(
         self, *, source_uri: str | None = None, artifact_types: Sequence[str] = (), limit: int | None = None
     ) -> list[Artifact]:

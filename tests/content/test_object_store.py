@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import uuid
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from lineage_flows.content import fingerprint, open_store
@@ -232,3 +234,89 @@ def test_opening_loads_no_remote_library():
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert made.stdout.strip() == "[]"
+
+
+def test_a_name_that_was_taken_a_moment_ago_is_not_written_over(store, s3, monkeypatch, tmp_path):
+    s3.put_bucket_versioning(Bucket=s3.bucket, VersioningConfiguration={"Status": "Enabled"})
+    digest, _ = store.put(b"prices")
+    monkeypatch.setattr(type(store), "_size", staticmethod(lambda fs, key: None))  # as it was when it was looked for
+    path = tmp_path / "prices"
+    path.write_bytes(b"prices")
+    assert store.put(b"prices")[0] == store.put(iter([b"prices"]))[0] == store.put_file(path)[0] == digest
+    assert len(s3.list_object_versions(Bucket=s3.bucket)["Versions"]) == 1
+
+
+def test_a_store_that_does_not_know_the_condition_is_written_without(store):
+    asked = []
+
+    def put(**how):
+        asked.append(how)
+        if how:
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
+
+    store._write(put, taken=False)
+    assert asked == [{"mode": "create"}, {}]
+    asked.clear()
+    store._write(put, taken=True)
+    assert asked == [{}]
+
+
+@pytest.mark.parametrize("second", [None, FileExistsError("taken")])
+def test_a_write_that_met_another_is_tried_again(store, second):
+    asked = []
+
+    def put(**how):
+        asked.append(how)
+        if len(asked) == 1:
+            answer = {"Error": {"Code": "ConditionalRequestConflict"}}
+            raise OSError(errno.EIO, "conflict") from ClientError(answer, "PutObject")
+        if second is not None:
+            raise second
+
+    store._write(put, taken=False)
+    assert asked == [{"mode": "create"}] * 2
+
+
+@pytest.mark.parametrize("raised", [FileExistsError, lambda text: OSError(errno.EINVAL, text)])
+def test_a_name_that_is_taken_is_no_failure_whatever_s3fs_makes_of_it(store, raised):
+    asked = []
+
+    def put(**how):
+        asked.append(how)
+        raise raised("taken") from ClientError({"Error": {"Code": "PreconditionFailed"}}, "PutObject")
+
+    store._write(put, taken=False)
+    assert asked == [{"mode": "create"}]
+
+
+def test_a_write_that_always_meets_another_fails(store):
+    asked = []
+
+    def put(**how):
+        asked.append(how)
+        raise OSError(errno.EIO, "conflict") from ClientError(
+            {"Error": {"Code": "ConditionalRequestConflict"}}, "PutObject"
+        )
+
+    with pytest.raises(OSError, match="conflict"):
+        store._write(put, taken=False)
+    assert len(asked) == 3
+
+
+def test_another_failure_is_not_tried_again(store):
+    def put(**how):
+        raise OSError(errno.EIO, "broken")
+
+    with pytest.raises(OSError, match="broken"):
+        store._write(put, taken=False)
+
+
+def test_a_store_in_which_nothing_may_be_deleted_is_sound(store, s3, monkeypatch):
+    import s3fs
+
+    def refuse(self, path):
+        raise PermissionError("Forbidden")
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "rm_file", refuse)
+    store.check()
+    assert [key.rpartition("/")[0] for key in keys(s3)] == ["team/blobs/tmp"]

@@ -143,18 +143,20 @@ def test_boto3_sends_what_it_does_not_check_and_is_told(endpoint):
 # Values of any shape
 
 
-def values(shape):
-    """Values that a shape allows."""
+def values(shape, inside=()):
+    """Values that a shape allows. A shape that is inside itself (a search expression) is left out there."""
     own = shape.metadata
+    inside = (*inside, shape.name)
     if shape.type_name == "structure":
-        required = {name: values(shape.members[name]) for name in shape.required_members}
-        optional = {name: values(member) for name, member in shape.members.items() if name not in required}
+        required = {name: values(shape.members[name], inside) for name in shape.required_members}
+        others = {name: member for name, member in shape.members.items() if name not in required}
+        optional = {name: values(member, inside) for name, member in others.items() if not _again(member, inside)}
         return st.fixed_dictionaries(required, optional=optional)
     if shape.type_name == "list":
         most = min(own.get("max", 3), 3)
-        return st.lists(values(shape.member), min_size=min(own.get("min", 0), most), max_size=most)
+        return st.lists(values(shape.member, inside), min_size=min(own.get("min", 0), most), max_size=most)
     if shape.type_name == "map":
-        return st.dictionaries(values(shape.key), values(shape.value), max_size=3)
+        return st.dictionaries(values(shape.key, inside), values(shape.value, inside), max_size=3)
     if shape.type_name == "string":
         if "enum" in own:
             return st.sampled_from(own["enum"])
@@ -169,8 +171,14 @@ def values(shape):
         return st.integers(own.get("min", 1), own.get("max", 1000))
     if shape.type_name == "boolean":
         return st.booleans()
+    if shape.type_name == "double":
+        return st.floats(allow_nan=False, allow_infinity=False)
     assert shape.type_name == "timestamp", shape
     return st.integers(0, 4_000_000_000) | st.floats(0, 4e9)
+
+
+def _again(shape, inside):
+    return shape.name in inside or (shape.type_name == "list" and shape.member.name in inside)
 
 
 def breakings(shape, value, path=()):
@@ -187,8 +195,9 @@ def breakings(shape, value, path=()):
         for position, item in enumerate(value):
             yield from breakings(shape.member, item, (*path, position))
     elif shape.type_name == "map":
-        if "max" in own:
-            yield path, {f"k{number}": "" for number in range(own["max"] + 1)}
+        if "max" in own and value:
+            item = next(iter(value.values()))
+            yield path, {f"k{number}": item for number in range(own["max"] + 1)}
         for key, item in value.items():
             yield from breakings(shape.value, item, (*path, key))
     elif shape.type_name == "string":
