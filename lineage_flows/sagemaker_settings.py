@@ -1,6 +1,6 @@
 """Settings of the SageMaker keeper: how much of a run is kept there, the account's quotas, tags. A part of ``settings``.
 
-Knows nothing else of the package.
+Knows the tag that the roles of ``infra/`` go by, and nothing else of the package.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
-__all__ = ["MANAGED_BY", "QUOTAS", "SageMakerSettings"]
+from lineage_flows.permissions import MANAGED_BY
 
-MANAGED_BY: Final = ("managed-by", "lineage-flows")
-"""The tag on everything; the roles of ``infra/`` are scoped by it."""
+__all__ = ["QUOTAS", "SageMakerSettings"]
 
 QUOTAS: Final = {"actions": 3000, "artifacts": 6000, "associations": 6000, "contexts": 500}
 """AWS's quotas for what is made by hand, in one account and region. They can be raised."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from lineage_flows.errors import SageMakerError
+from lineage_flows.permissions import roles_with
 
 __all__ = ["EVERYWHERE", "Problem", "explain", "no_answer_of", "says_exists"]
 
@@ -96,7 +97,6 @@ _STRANGERS: Final = (
     "TypeError",
     "ValueError",
 )
-_READS: Final = ("Describe", "List", "Query", "Search")
 
 _FIXES: Final[dict[Problem, str]] = {
     "exists": "",
@@ -181,8 +181,9 @@ def _of_client(kind: type[BaseException]) -> Problem:
 
 def _fix(problem: Problem, operation: str, resource: str, code: str, message: str) -> str:
     if problem == "denied":
-        role = "reader" if operation.startswith(_READS) else "writer"
-        return f"allow sagemaker:{operation} on {resource} to the caller: the role `{role}` of infra/ has it"
+        action = f"sagemaker:{operation}"
+        has_it = [f": the role `{role}` of infra/ has it" for role in roles_with(action)[:1]]
+        return f"allow {action} on {resource} to the caller{''.join(has_it)}"
     if problem == "credentials":
         return _credentials_fix(code, message)
     return _FIXES[problem]
