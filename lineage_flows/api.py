@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lineage_flows.compare.changes import RunDifference
 from lineage_flows.errors import GraphError
 from lineage_flows.graph.columns import ColumnLink, ColumnTrace
+from lineage_flows.graph.jobs import TrainingJob
 from lineage_flows.graph.model import Entity
 from lineage_flows.graph.opening import open_graph
 from lineage_flows.graph.query import Path as LineagePath
@@ -40,6 +41,7 @@ __all__ = [
     "RunKind",
     "RunRecord",
     "RunSummary",
+    "TrainingJob",
     "Walk",
     "WalkEdge",
     "WalkNode",
@@ -170,6 +172,18 @@ class Lineage:
         from lineage_flows.graph.query import upstream
 
         return upstream(self._keeper, self._one(reference), depth)
+
+    def training_job(self, uri: str) -> TrainingJob | None:
+        """SageMaker's training job whose model lies at a URI in S3, by its Search; None without one, or with another keeper.
+
+        Args:
+            uri: ``s3://…/model.tar.gz``.
+        """
+        if self._settings.keeper != "sagemaker" or not uri.startswith("s3://"):
+            return None
+        from lineage_flows.graph.sagemaker import SageMakerKeeper
+
+        return self._keeper.training_job(uri) if isinstance(self._keeper, SageMakerKeeper) else None
 
     def downstream(self, reference: str, depth: int | None = None) -> Walk:
         """Everything that was made from a thing. A run stands for all it gave out.

@@ -9,13 +9,14 @@ import typer
 from lineage_flows.cli.answer import Answer, AsJson
 from lineage_flows.cli.opened import opened
 from lineage_flows.cli.search import described
+from lineage_flows.errors import UnknownReferenceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from lineage_flows.api import ColumnTrace, LineagePath, Walk
+    from lineage_flows.api import ColumnTrace, LineagePath, TrainingJob, Walk
 
 __all__ = ["downstream", "path", "upstream"]
 
@@ -42,8 +43,14 @@ def upstream(
             trace = graph.column_origins(reference, column)
         return Answer(trace, lambda: _trace_shown(trace), as_json)
     with opened(context) as graph:
-        walks = [graph.upstream(entity.arn, depth) for entity in graph.resolve(reference)]
-    return _walked(walks, as_json)
+        job = graph.training_job(reference)
+        try:
+            walks = [graph.upstream(entity.arn, depth) for entity in graph.resolve(reference)]
+        except UnknownReferenceError:
+            if job is None:
+                raise
+            walks = []  # a model of which no flow has told
+    return _walked(walks, as_json) if job is None else _with_job(walks, job, as_json)
 
 
 def downstream(context: typer.Context, reference: Reference, depth: Depth = None, as_json: AsJson = False) -> Answer:
@@ -70,6 +77,19 @@ def _walked(walks: list[Walk], as_json: bool) -> Answer:
     """One walk; of a commit, one for each of its runs."""
     documents = [_document(walk) for walk in walks]
     return Answer(documents[0] if len(documents) == 1 else documents, lambda: _trees(walks), as_json)
+
+
+def _with_job(walks: list[Walk], job: TrainingJob, as_json: bool) -> Answer:
+    """The walk from a model in S3, if the graph has it, and the job that made it in SageMaker."""
+    document = _document(walks[0]) if walks else {}
+
+    def shown() -> Iterator[RenderableType]:
+        from lineage_flows.cli.jobs import draw_job
+
+        yield from _trees(walks)
+        yield draw_job(job)
+
+    return Answer({**document, "training_job": job}, shown, as_json)
 
 
 def _document(walk: Walk) -> dict[str, object]:

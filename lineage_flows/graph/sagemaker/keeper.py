@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lineage_flows.errors import GraphError, HomeError
+from lineage_flows.graph.jobs import TrainingJob
 from lineage_flows.graph.keeper import Claim, Direction, Link
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity
 from lineage_flows.graph.sagemaker.cache import Cache, ParkedCall
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.jobs import training_job_of
 from lineage_flows.graph.sagemaker.push import Options, push
 from lineage_flows.graph.sagemaker.reading import Reader
 
@@ -156,6 +158,10 @@ class SageMakerKeeper:
     def search(self, text: str, *, limit: int | None = None) -> list[Entity]:
         """See ``Keeper``; only names, URIs, types and source ids are looked through."""
         return self._reader().search(text, limit=limit)
+
+    def training_job(self, uri: str) -> TrainingJob | None:
+        """See ``jobs.training_job_of``."""
+        return training_job_of(self._client, uri)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
