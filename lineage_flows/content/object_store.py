@@ -29,7 +29,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     # No listing is remembered: another process may have put the blob a moment ago. A dead endpoint is given up on in seconds.
     "s3": {
         "use_listings_cache": False,
-        "config_kwargs": {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 3, "mode": "standard"}},
+        # botocore's own retries draw from the process's random numbers, which are the flow's; s3fs's do not.
+        "config_kwargs": {
+            "connect_timeout": 5,
+            "read_timeout": 60,
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+        },
     },
 }
 _ONCE: dict[str, dict[str, Any]] = {"s3": {"mode": "create"}}

@@ -143,7 +143,9 @@ class GraphReceiver:
 
     def before_fork(self) -> None:
         """See ``ForkSafe``."""
-        self._held = self._lock.acquire(timeout=_FORK_WAIT_SECONDS)
+        # A graph that is elsewhere may be written to for minutes. The child abandons it, whether or not it is in use.
+        seconds = _FORK_WAIT_SECONDS if not hasattr(self._keeper, "deliver") else 0.0
+        self._held = self._lock.acquire(timeout=seconds)
         if self._held:
             self._drop()
 

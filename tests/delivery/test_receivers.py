@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,6 +133,49 @@ def test_a_fork_while_the_graph_is_open(tmp_path: Path, events: list[Event]) -> 
     whole = tmp_path / "whole.db"
     GraphReceiver(lambda: open_embedded(whole)).receive(events)
     assert contents(path) == contents(whole)
+
+
+def test_a_fork_waits_for_no_graph_that_is_elsewhere(
+    events: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call to AWS may take minutes, and a flow forks whenever it likes; the child opens a graph of its own."""
+    calling, answered = threading.Event(), threading.Event()
+
+    class Elsewhere(EmbeddedKeeper):
+        def upsert(self, claims: Any, links: Any = ()) -> None:
+            calling.set()
+            assert answered.wait(60)
+            super().upsert(claims, links)
+
+        def deliver(self) -> None:
+            raise AssertionError("nobody asked for it")
+
+    waited: list[float] = []
+    receiver = GraphReceiver(lambda: Elsewhere(tmp_path / "graph.db"))
+    lock = receiver._lock
+    monkeypatch.setattr(receiver, "_lock", SimpleNamespace(acquire=lambda timeout: waited.append(timeout)))
+    receiver._keeper = Elsewhere(tmp_path / "graph.db")
+    receiver.before_fork()
+    assert waited == [0.0]
+    receiver.after_fork_in_parent()  # it holds nothing to give back
+    monkeypatch.setattr(receiver, "_lock", lock)
+
+    worker = threading.Thread(target=receiver.receive, args=(events[:2],))
+    worker.start()
+    assert calling.wait(60)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            answered.set()
+            receiver.receive(events[2:4])
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    answered.set()
+    worker.join(60)
+    assert not worker.is_alive()
 
 
 def test_what_counts_as_a_mistake_is_no_fault_of_disk_or_network() -> None:

@@ -7,8 +7,10 @@ Knows boto3, and loads it with the first call. Region, profile, credentials and 
 from __future__ import annotations
 
 import os
+import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 
 from lineage_flows.errors import KeeperUnavailableError
 from lineage_flows.graph.sagemaker.problems import explain, no_answer_of
+from lineage_flows.redaction import bare_url
 
 __all__ = ["WORKERS", "Client"]
 
@@ -23,6 +26,12 @@ WORKERS: Final = 8
 """How many calls are under way at once. SageMaker's rates are not published; more would only be throttled."""
 
 _ATTEMPTS: Final = 5
+_LONGEST_PAUSE: Final = 20.0
+_PASSING: Final = frozenset({"throttled", "away"})
+"""Problems that may be over in a moment."""
+
+_random: Final = random.Random()  # noqa: S311 - spreads retries
+"""botocore's own retries draw from the process's numbers, which are the flow's: a throttled delivery would change its results."""
 _OF_AWS: Final = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws)$")
 """Hosts of AWS's own: one region and account answer under several, over the internet and inside a private network."""
 _PAGE: Final = 100
@@ -51,7 +60,7 @@ class Client:
             KeeperUnavailableError: no region is configured, or boto3 is not installed.
         """
         meta = self._connected().meta
-        return f"{meta.region_name} at {meta.endpoint_url}"
+        return f"{meta.region_name} at {bare_url(meta.endpoint_url)}"
 
     @property
     def home(self) -> str:
@@ -79,11 +88,18 @@ class Client:
         client = self._connected()
         with self._lock:
             self.calls[operation] += 1
-        try:
-            answer: dict[str, Any] = getattr(client, _method(operation))(**parameters)
-        except Exception as error:
-            raise explain(error, operation, resource, self.place) from error
-        return answer
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_random.random() * min(2.0 ** (attempt - 1), _LONGEST_PAUSE))
+            try:
+                answer: dict[str, Any] = getattr(client, _method(operation))(**parameters)
+            except Exception as error:
+                problem = explain(error, operation, resource, self.place)
+                if problem.problem not in _PASSING or attempt + 1 == _ATTEMPTS:
+                    raise problem from error
+            else:
+                return answer
+        raise AssertionError("unreachable")
 
     def asked(self, operation: str, resource: str, field: str, **parameters: object) -> str:
         """One text of the answer to a call; raises as ``call``, and when what answers is not SageMaker."""
@@ -95,6 +111,7 @@ class Client:
     def listed(self, operation: str, field: str, **parameters: object) -> Iterator[dict[str, Any]]:
         """Everything that an operation lists, page after page, as it is asked for; raises as ``call``."""
         token: str | None = None
+        seen: set[str] = set()
         while True:
             more = {"NextToken": token} if token else {}
             answer = self.call(operation, "*", **parameters, **more, MaxResults=_PAGE)
@@ -104,6 +121,9 @@ class Client:
             token = answer.get("NextToken")
             if not token:
                 return
+            if token in seen:
+                raise no_answer_of(operation, "end", self.place)
+            seen.add(token)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -133,7 +153,7 @@ def _from_configuration() -> Any:  # noqa: ANN401 - as above
             "SageMaker cannot be called", why=str(error), fix="install what calls it: pip install 'lineage-flows[aws]'"
         ) from error
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "adaptive", "total_max_attempts": 1},  # its rate limiter alone: see ``_random``
         connect_timeout=5,
         read_timeout=30,
         max_pool_connections=WORKERS + 2,

@@ -10,17 +10,28 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from lineage_flows.errors import SageMakerError
-from lineage_flows.permissions import roles_with
+from lineage_flows.permissions import denied_call, roles_with
+from lineage_flows.redaction import redact
 
 __all__ = ["EVERYWHERE", "Problem", "explain", "no_answer_of", "says_exists"]
 
 Problem = Literal[
-    "exists", "missing", "invalid", "conflict", "limit", "denied", "throttled", "away", "credentials", "stranger"
+    "exists",
+    "missing",
+    "invalid",
+    "refused",
+    "conflict",
+    "limit",
+    "denied",
+    "throttled",
+    "away",
+    "credentials",
+    "stranger",
 ]
 """``exists``: what was to be made is there. ``missing``: what was spoken of is not. ``invalid``: it can never be taken as it is.
-``conflict``: somebody else is changing it. ``limit``: the account's quota. ``denied``: a permission is missing. ``throttled``: too
-many calls. ``away``: no answer, or a failure on AWS's side. ``credentials``: none, expired, wrong, or the clock is. ``stranger``:
-what answers is not SageMaker."""
+``refused``: something on the way refused it, in words of its own. ``conflict``: somebody else is changing it. ``limit``: the
+account's quota. ``denied``: a permission is missing. ``throttled``: too many calls. ``away``: no answer, or a failure on AWS's
+side. ``credentials``: none, expired, wrong, or the clock is. ``stranger``: what answers is not SageMaker."""
 
 EVERYWHERE: Final = frozenset({"denied", "credentials", "stranger"})
 """Problems that the next call will have as well, so that it need not be made."""
@@ -31,6 +42,7 @@ _CODES: Final[dict[str, Problem]] = {
     "ConflictException": "conflict",
     "ResourceInUse": "conflict",
     "ResourceLimitExceeded": "limit",
+    "ServiceQuotaExceededException": "limit",
     "ValidationException": "invalid",
     "ValidationError": "invalid",
     "SerializationException": "invalid",
@@ -86,6 +98,8 @@ _CREDENTIAL_ERRORS: Final = (
     "MetadataRetrievalError",
     "LoginTokenLoadError",
 )
+_UNSPEAKABLE: Final = {"CredentialRetrievalError": "the configured source of credentials failed"}
+"""Errors whose text is what another program printed, which may be a credential."""
 _BAD_INPUT: Final = ("ParamValidationError", "UnsupportedTLSVersionWarning")
 _STRANGERS: Final = (
     "ResponseParserError",
@@ -98,10 +112,13 @@ _STRANGERS: Final = (
     "ValueError",
 )
 
+_DISLIKED: Final = frozenset({400, 403, 406, 413, 414, 422, 431})
+
 _FIXES: Final[dict[Problem, str]] = {
     "exists": "",
     "missing": "deliver again with `lineage-flows deliver`, which makes it anew",
     "invalid": "report it, with the reason; `lineage-flows deliver` offers it again after an upgrade",
+    "refused": "look at what stands between this machine and AWS (a proxy, a firewall)",
     "conflict": "try again later",
     "limit": "have the quota raised (Service Quotas, Amazon SageMaker), prune old runs, or set LINEAGE_FLOWS_SAGEMAKER_DETAIL=runs",
     "throttled": "nothing: what waits is delivered later",
@@ -127,11 +144,18 @@ def explain(error: BaseException, operation: str, resource: str, place: str) -> 
     else:
         problem = _of_client(type(error))
         code, message = type(error).__name__, str(error)
+    if code in _UNSPEAKABLE:
+        message = _UNSPEAKABLE[code]
+    message = redact(message.partition("The Canonical String")[0])  # which holds the session's token
     what = f"SageMaker ({place}) did not do {operation} on {resource}"
     why = " ".join(f"{code}: {message}".split())[:500]
-    return SageMakerError(
-        what, problem=problem, operation=operation, why=why, fix=_fix(problem, operation, resource, code, message)
-    )
+    denied = denied_call(error, resource=resource) if problem == "denied" else None
+    if denied is not None and "perform" in message:  # AWS names what it denied, which may be AddTags, of a Create
+        operation_denied, resource = denied.action.partition(":")[2], denied.resource or resource
+    else:
+        operation_denied = operation
+    fix = _fix(problem, operation_denied, resource, code, message)
+    return SageMakerError(what, problem=problem, operation=operation, why=why, fix=fix)
 
 
 def no_answer_of(operation: str, field: str, place: str) -> SageMakerError:
@@ -166,7 +190,10 @@ def _of_response(code: str, message: str, response: dict[str, Any]) -> Problem:
         return "throttled"
     if status >= 500:
         return "away"
-    return "denied" if "not authorized" in message else "stranger"
+    if "not authorized" in message:
+        return "denied"
+    # What is no code of AWS's but a status: a proxy or firewall, which may dislike a single payload.
+    return "refused" if code.isdigit() and status in _DISLIKED else "stranger"
 
 
 def _of_client(kind: type[BaseException]) -> Problem:

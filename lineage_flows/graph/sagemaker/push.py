@@ -35,6 +35,8 @@ _POISONED: Final = 10
 """Attempts after which what fails for reasons of its own is put aside."""
 _OUTAGE: Final = 5
 """Failures that are no fault of what was sent, after which a push ends: SageMaker throttles, or is away."""
+_PATIENT: Final = frozenset({"limit", "denied", "refused"})
+"""Problems of single things, or of a kind of them, that the next push meets again: no reason to stop taking events."""
 _FIRST_WAIT: Final = 60.0
 _LONGEST_WAIT: Final = 3600.0
 _NAMESPACE: Final = re.compile(r"prefect://([^/]+)/")
@@ -80,6 +82,7 @@ class _Push:
         self._outages = 0
         self._full: set[LineageType] = set()
         self._forgotten: set[int] = set()
+        self._done = False
         self._bound = False
 
     def run(self) -> None:
@@ -91,8 +94,12 @@ class _Push:
             while self._entities():
                 pass
             going_on = self._edges()
+        # What is merged is due, on disk: a quota that is full, or one call's failure, holds back no other run's events.
+        waits = [problem for problem in self._later if getattr(problem, "problem", None) not in _PATIENT]
+        if waits:
+            raise waits[0]
         if self._later:
-            raise self._later[0]
+            _log.warning("lineage: some of the graph waits to be written to SageMaker: %s", self._later[0])
 
     def _entities(self) -> bool:
         found = self._cache.due_entities(_AT_ONCE + len(self._tried))
@@ -118,6 +125,7 @@ class _Push:
         items = [item for item in items if item.id not in self._tried]
         for item, outcome, error in in_parallel(self._bring_one, items, WORKERS):
             if outcome is not None:
+                self._done = True
                 self._note(item, outcome)
             elif error is not None:
                 self._entity_failed(item, error)
@@ -148,7 +156,7 @@ class _Push:
         elif self._is_poison(item, problem):
             self._park(item, problem)
         else:
-            if _is_own(problem):
+            if self._counts(problem):
                 self._cache.failed(item)
             self._later.append(problem)
 
@@ -212,13 +220,16 @@ class _Push:
                 continue
             if todo.setdefault(item.pair, item) is not item:
                 doubles.append(item)
+        gone: set[int] = set()
         for item, vanished, error in in_parallel(self._join_one, list(todo.values()), WORKERS):
             if error is not None:
                 self._edge_failed(item, error)
             elif vanished:
-                self._forget(vanished)
+                gone.update(vanished)  # several associations may have met the same
             else:
+                self._done = True
                 self._cache.joined([(item.edge, item.pair)])
+        self._forget(sorted(gone))
         self._tried.update(
             item.key for item in doubles if todo[item.pair].key in self._tried
         )  # the others find it standing
@@ -264,7 +275,7 @@ class _Push:
         if self._is_poison(item.edge, problem):
             self._park(item.edge, problem)
         else:
-            if _is_own(problem):
+            if self._counts(problem):
                 self._cache.failed(item.edge)
             self._later.append(problem)
 
@@ -299,15 +310,20 @@ class _Push:
         """
         if not isinstance(error, SageMakerError):
             raise error
-        if error.problem in {"throttled", "away", "denied"}:
+        if error.problem in {"throttled", "away"} or (error.problem == "denied" and not _is_own(error)):
             self._outages += 1
+        if error.problem == "refused" and not self._done:
+            self._outages += 1  # nothing has passed: it is the way that is closed, and not a single thing
         if self._outages >= _OUTAGE or error.problem in EVERYWHERE - {"denied"}:
             raise error
         return error
 
-    @staticmethod
-    def _is_poison(item: DueEntity | DueEdge, problem: SageMakerError) -> bool:
-        return problem.problem == "invalid" or (_is_own(problem) and item.attempts + 1 >= _POISONED)
+    def _counts(self, problem: SageMakerError) -> bool:
+        """Whether a failure counts against what was sent: a refusal does when something else has passed the same way."""
+        return _is_own(problem) and (self._done or problem.problem != "refused")
+
+    def _is_poison(self, item: DueEntity | DueEdge, problem: SageMakerError) -> bool:
+        return problem.problem == "invalid" or (self._counts(problem) and item.attempts + 1 >= _POISONED)
 
     def _park(self, item: DueEntity | DueEdge, problem: SageMakerError) -> None:
         self._cache.failed(item, parked=str(problem))
@@ -352,7 +368,7 @@ class _Awaited:
 
 def _is_own(problem: SageMakerError) -> bool:
     """Whether a failure may be the fault of what was sent, so that it counts against it."""
-    return problem.problem in {"conflict", "missing", "exists"} or (
+    return problem.problem in {"conflict", "missing", "exists", "refused"} or (
         problem.problem == "denied" and problem.operation.startswith(("Update", "Add"))
     )
 

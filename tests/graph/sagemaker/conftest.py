@@ -10,6 +10,7 @@ import pytest
 
 from lineage_flows.endpoint.faults import Faults
 from lineage_flows.endpoint.server import Endpoint
+from lineage_flows.graph.sagemaker import client
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +24,12 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for retries."""
+    monkeypatch.setattr(client, "_LONGEST_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from lineage_flows.content import open_store
 from lineage_flows.delivery import Spool, deliver_once
 from lineage_flows.endpoint.faults import Faults
 from lineage_flows.endpoint.server import Endpoint
+from lineage_flows.errors import SageMakerError
 from lineage_flows.graph.opening import held_back, open_graph
+from lineage_flows.graph.sagemaker.client import Client
 from lineage_flows.records import BlobRef
 from lineage_flows.replay.find import find_record
 from lineage_flows.runtime import open_spool, receivers
@@ -101,6 +104,22 @@ class TestOnABadDay:
         keeper = open_graph(settings)
         _wait_for(lambda: plain(keeper) == plain(graph_of(events)))
         keeper.close()
+
+
+class TestWhereAwsThrottles:
+    @pytest.fixture
+    def faults(self) -> Faults:
+        return Faults(throttle=0.6, seed=3)
+
+    def test_delivery_draws_none_of_the_flows_random_numbers(self, endpoint: Endpoint) -> None:
+        """botocore's own retries would."""
+        client = Client()
+        state = random.getstate()
+        for _ in range(6):
+            with suppress(SageMakerError):
+                client.call("ListActions", "*")
+        assert endpoint.faults_made["throttle"] >= 3
+        assert random.getstate() == state
 
 
 @pytest.mark.slow

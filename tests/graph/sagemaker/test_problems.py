@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import (
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     ParamValidationError,
@@ -20,7 +21,7 @@ from lineage_flows.graph.sagemaker import open_sagemaker
 from lineage_flows.graph.sagemaker.client import Client
 from lineage_flows.graph.sagemaker.problems import explain, says_exists
 from tests.conftest import free_port
-from tests.graph.sagemaker.double import refusal
+from tests.graph.sagemaker.double import Double, refusal
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,38 @@ def test_without_credentials_or_region_it_says_what_to_set(endpoint: Any, monkey
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(KeeperUnavailableError, match="nobody"):
         open_sagemaker(None)
+
+
+def test_no_secret_of_an_error_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = CredentialRetrievalError(provider="custom-process", error_msg="vault: token hvs.SUPERSECRET refused")
+    signed = refusal(
+        "InvalidSignatureException",
+        "The request signature we calculated does not match. The Canonical String for this request should have been"
+        " 'POST / x-amz-security-token:IQoJb3JpZ2luX2VjSESSIONTOKEN'",
+    )
+    for error in (printed, signed):
+        said = str(explain(error, "CreateAction", "action/x", "eu-central-1"))
+        assert "SUPERSECRET" not in said
+        assert "SESSIONTOKEN" not in said
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", f"http://svc:PASSW0RD@127.0.0.1:{free_port()}")
+    client = Client()
+    assert "PASSW0RD" not in client.place + client.home
+    with pytest.raises(SageMakerError) as caught:
+        client.call("ListActions", "*")
+    assert "PASSW0RD" not in str(caught.value)
+
+
+def test_a_denial_speaks_of_the_action_that_was_denied() -> None:
+    """A Create that is tagged needs AddTags, and is denied for want of it."""
+    said = "User: me is not authorized to perform: sagemaker:AddTags on resource: arn:aws:sagemaker:r:1:artifact/x"
+    error = explain(refusal("AccessDeniedException", said), "CreateArtifact", "artifact/*", "r")
+    assert "allow sagemaker:AddTags on arn:aws:sagemaker:r:1:artifact/x" in error.fix
+
+
+def test_a_list_that_never_ends_is_given_up() -> None:
+    class Endless(Double):
+        def list_actions(self, **_: Any) -> dict[str, Any]:
+            return {"ActionSummaries": [], "NextToken": "again"}
+
+    with pytest.raises(SageMakerError, match="is not SageMaker"):
+        list(Client(Endless).listed("ListActions", "ActionSummaries"))

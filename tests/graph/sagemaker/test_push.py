@@ -257,7 +257,6 @@ def test_poison_is_put_aside_with_its_reason_and_holds_back_nothing_else() -> No
         ("ExpiredTokenException", "renew"),
         ("UnknownOperationException", "AWS_ENDPOINT_URL_SAGEMAKER"),
         ("ThrottlingException", "later"),
-        ("ResourceLimitExceeded", "quota"),
     ],
 )
 def test_an_outage_keeps_everything_and_costs_few_calls(code: str, says: str) -> None:
@@ -273,13 +272,14 @@ def test_an_outage_keeps_everything_and_costs_few_calls(code: str, says: str) ->
         with pytest.raises(SageMakerError, match=says):
             deliver(keeper, events)
     assert keeper.parked() == []
-    assert sum(double.calls.values()) <= 12 * 16
+    tries = 5 if says == "later" else 1  # of one call, where the next may pass
+    assert sum(double.calls.values()) <= 12 * 16 * tries
     double.before = lambda operation, given_: None
     deliver(keeper, events)
     assert plain(keeper) == plain(graph_of(events))
 
 
-def test_a_full_kind_holds_back_no_other() -> None:
+def test_a_full_kind_holds_back_no_other(caplog: pytest.LogCaptureFixture) -> None:
     double = Double()
 
     def before(operation: str, given_: dict[str, Any]) -> None:
@@ -288,10 +288,66 @@ def test_a_full_kind_holds_back_no_other() -> None:
 
     double.before = before
     keeper = keeper_over(double)
-    with pytest.raises(SageMakerError, match="SAGEMAKER_DETAIL"):
-        deliver(keeper, events_of(backtest_record()))
+    events = events_of(backtest_record())
+    with caplog.at_level("WARNING"):
+        deliver(
+            keeper, events
+        )  # what is merged is due, on disk: the events are taken, and those of other runs after them
+    assert "SAGEMAKER_DETAIL" in caplog.text
     assert {item["kind"] for item in double.entities.values()} == {"Action", "Context"}
     assert double.edges
+    assert keeper.backlog()[0] > 0
+    assert keeper.parked() == []
+    double.before = lambda operation, given_: None
+    deliver(keeper, events)
+    assert plain(keeper) == plain(graph_of(events))
+
+
+def test_what_a_firewall_refuses_holds_back_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    double = Double()
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        if operation == "CreateArtifact" and given_["ArtifactType"] == "Model":
+            raise refusal("403", "<html>Forbidden by policy</html>", status=403)
+
+    double.before = before
+    keeper = keeper_over(double)
+    first, second = events_of(backtest_record()), events_of(backtest_record(flow_id(99)))
+    with caplog.at_level("WARNING"):
+        deliver(keeper, first)
+        deliver(keeper, second)
+    assert "proxy" in caplog.text
+    entities, _ = plain(keeper)
+    assert len(plain(graph_of([*first, *second]))[0]) - len(entities) == 2  # the two models
+    assert keeper.backlog()[0] >= 2 - len(keeper.parked())
+    double.before = lambda operation, given_: None
+    keeper.deliver()
+    assert plain(keeper) == plain(graph_of([*first, *second]))
+
+
+def test_a_way_that_is_closed_parks_nothing() -> None:
+    double = Double()
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        raise refusal("403", "<html>Forbidden</html>", status=403)
+
+    double.before = before
+    keeper = keeper_over(double)
+    for _ in range(12):
+        with pytest.raises(SageMakerError):
+            deliver(keeper, events_of(backtest_record()))
+    assert keeper.parked() == []
+
+
+def test_several_associations_with_one_thing_that_was_deleted_there_make_it_anew_at_once() -> None:
+    double = Double()
+    keeper = keeper_over(double)
+    deliver(keeper, events_of(backtest_record()))
+    (prices,) = [arn for arn, item in double.entities.items() if "prices.parquet" in str(item["Source"])]
+    double.vanish(prices)
+    later = [event for number in (98, 99) for event in events_of(backtest_record(flow_id(number)))]
+    deliver(keeper, later)  # does not raise
+    assert plain(keeper) == plain(graph_of([*events_of(backtest_record()), *later]))
 
 
 def test_an_association_with_a_run_of_another_machine_waits_for_it_and_costs_little() -> None:
