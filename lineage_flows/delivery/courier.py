@@ -26,6 +26,10 @@ LONGEST_DELAY = 30.0
 GIVE_UP_AFTER = 3
 """Failures in a row after which ``flush`` no longer waits for a receiver."""
 
+OUTAGE_AFTER = 5.0
+IMPATIENCE = 0.5
+"""Seconds without any progress after which a receiver is taken to be out, and for which ``flush`` waits for one that is."""
+
 PERIOD = 2.0
 """Seconds between looks into the spool. A flow that was followed event by event would share its processor with the courier all
 the time, and a batch of one costs ten times its share of a large one; ``flush`` does not wait for the next look.
@@ -195,6 +199,7 @@ class _Carrier:
         self._thread: threading.Thread | None = None
         self._hurried_anew = False
         self._hurried = 0
+        self._stuck_since: float | None = None
         self.tried = False
         """Whether it was tried since someone hurried."""
 
@@ -237,6 +242,8 @@ class _Carrier:
 
     def wait_for(self, seq: int, deadline: float) -> bool:
         """Wait until the receiver has everything up to ``seq``, another process's courier included, or is given up."""
+        if self._stuck_since is not None and time.monotonic() - self._stuck_since > OUTAGE_AFTER:
+            deadline = min(deadline, time.monotonic() + IMPATIENCE)
         while not self.route.has_until(seq):
             left = deadline - time.monotonic()
             if left <= 0 or self.given_up:
@@ -267,7 +274,11 @@ class _Carrier:
             self._hurried_anew = (
                 False  # before looking: who hurries from here on has accepted something that may not be seen
             )
+            if self._stuck_since is None:
+                self._stuck_since = time.monotonic()
             outcome = self.route.attempt(stopping)
+            if outcome != "failed":
+                self._stuck_since = None
             self._looked(outcome, stopping)
         self.route.close()
 
@@ -289,5 +300,6 @@ class _Carrier:
         return PERIOD
 
     def _progress(self) -> None:
+        self._stuck_since = time.monotonic()
         with self._condition:
             self._condition.notify_all()

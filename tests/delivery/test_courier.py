@@ -301,6 +301,29 @@ def test_a_silent_receiver_holds_back_neither_accepting_nor_another_receiver(spo
 # ------------------------------------------------------------------------------------------------------------ poison
 
 
+def test_flush_hardly_waits_for_a_receiver_that_has_been_silent_for_long(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow that ends while AWS is away would else wait each time as long as it may."""
+    monkeypatch.setattr(courier_module, "OUTAGE_AFTER", 0.0)
+    monkeypatch.setattr(courier_module, "IMPATIENCE", 0.01)
+    asked, answers = threading.Event(), threading.Event()
+
+    class Mute(Gathering):
+        def receive(self, events: Sequence[Event]) -> None:
+            asked.set()
+            waited(answers)
+            super().receive(events)
+
+    with Running(spool, [Mute("a")]) as courier:
+        accept(spool, 3)
+        waited(asked)
+        assert not courier.flush(1e6)
+        answers.set()
+        monkeypatch.setattr(courier_module, "OUTAGE_AFTER", LONG)
+        assert courier.flush(LONG)
+
+
 def test_poison_is_put_aside_and_the_others_arrive_in_order(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
     def refuse(events: Sequence[Event]) -> None:
         if any(name_of(one)[1] in {3, 4, 19} for one in events):

@@ -47,8 +47,10 @@ def bring(client: Client, entity: Entity, there: There | None, tags: Mapping[str
         return _create(client, entity, tags)
     if not there.digest:
         return _adopt(client, entity, there.arn)
-    state = wire.state_of(entity, there.fixed, there.others)
     try:
+        if not isinstance(entity, Action):
+            there = _looked_at(client, entity, there)
+        state = wire.state_of(entity, there.fixed, there.others)
         _update(client, entity, there.arn, state, set(there.held))
     except SageMakerError as error:
         if error.problem == "missing":
@@ -166,6 +168,20 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
         # Somebody else's entity, which we may not change: it is associated with, and what we know of it stays here.
         return Outcome(replace(there, digest="", held=tuple(found.properties)), error)
     return Outcome(there)
+
+
+def _looked_at(client: Client, entity: Entity, there: There) -> There:
+    """What stands there now: another home may have said something of the same data or flow since, which an Update would take away.
+
+    Raises:
+        SageMakerError: it is missing, or SageMaker cannot say.
+    """
+    _, found = wire.read_state(entity.lineage_type, describe(client, entity.lineage_type, there.arn))
+    ours = set(there.held) - set(there.others)
+    others = {
+        key: value for key, value in _of_others(wire.unpacked(found.properties), entity).items() if key not in ours
+    }
+    return replace(there, others=others, held=tuple(found.properties))
 
 
 def _of_others(properties: Mapping[str, str], entity: Entity) -> dict[str, str]:

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage_flows.errors import GraphError, KeeperUnavailableError, SageMakerError
+from lineage_flows.graph.identity import artifact_arn
+from lineage_flows.graph.keeper import PROPERTY, Claim
 from lineage_flows.graph.sagemaker import quotas, writing
 from tests.graph.kit import events_of, flow_id, graph_of
 from tests.graph.sagemaker.double import Double, refusal
@@ -410,3 +412,23 @@ def test_the_cache_of_another_region_or_account_is_not_used() -> None:
 
 def _new(whole: Any, before: Any, kind: str) -> int:
     return sum(key[0] == kind for key in whole) - sum(key[0] == kind for key in before)
+
+
+def test_two_homes_that_say_different_things_of_one_data_set_keep_both() -> None:
+    double = Double()
+    here, there = keeper_over(double), keeper_over(double)
+    time = "2026-11-20T00:00:00.000000Z"
+
+    def said(stamp: str, **properties: str) -> Claim:
+        facts = {"type": "DataSet", "name": "a-1"} | {f"{PROPERTY}{name}": value for name, value in properties.items()}
+        return Claim("Artifact", artifact_arn("s3://b/x", ()), None, "s3://b/x", (), None, stamp, time, facts)
+
+    here.upsert([said("1", a="1", gone="1")])
+    there.upsert([said("1", b="2")])
+    here.upsert([said("2", a="1", c="3"), Claim(**{**vars_of(said("2")), "facts": {f"{PROPERTY}gone": None}})])
+    (artifact,) = here.list_artifacts()
+    assert artifact.properties == {"a": "1", "b": "2", "c": "3"}
+
+
+def vars_of(claim: Claim) -> dict[str, Any]:
+    return {name: getattr(claim, name) for name in Claim.__slots__}
