@@ -143,7 +143,8 @@ class GraphReceiver:
 
     def before_fork(self) -> None:
         """See ``ForkSafe``."""
-        # A graph that is elsewhere may be written to for minutes. The child abandons it, whether or not it is in use.
+        # A graph that is elsewhere (``keeper.Remote``, which is not imported in the middle of a fork) may be written to for
+        # minutes. The child abandons it, whether or not it is in use.
         seconds = _FORK_WAIT_SECONDS if not hasattr(self._keeper, "deliver") else 0.0
         self._held = self._lock.acquire(timeout=seconds)
         if self._held:

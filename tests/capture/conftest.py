@@ -1,10 +1,11 @@
-"""Fixtures of what watches the test process itself."""
+"""Fixtures of what watches the test process itself, and of what it talks to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from lineage_flows.capture import adapters, io_adapters
 from tests.support.watched import watched
@@ -22,3 +23,13 @@ def tables_watched() -> Iterator[None]:
     """The readers and writers of tables and arrays are watched."""
     with watched(io_adapters):
         yield
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The URL of a stand-in for AWS on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ import botocore.exceptions
 import pytest
 import s3fs
 from boto3.s3.transfer import TransferConfig
-from moto.server import ThreadedMotoServer
 
 from lineage_flows.capture import adapters, seams
 from lineage_flows.capture.adapters.s3 import S3Adapter
@@ -31,15 +30,6 @@ pytestmark = pytest.mark.usefixtures("libraries_watched")
 
 CAP = 1 << 20
 MB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(autouse=True)

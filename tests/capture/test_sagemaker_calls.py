@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -12,7 +11,6 @@ import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from lineage_flows.capture.adapters import sagemaker_calls
 from lineage_flows.capture.adapters.sagemaker_calls import SageMakerCall, told_operations
@@ -26,15 +24,6 @@ pytestmark = pytest.mark.usefixtures("libraries_watched")
 ROLE = "arn:aws:iam::123456789012:role/training"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/desk:7"
 HOST = "arn:aws:sagemaker:us-east-1:123456789012"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture
@@ -307,4 +296,7 @@ def test_what_another_version_takes_or_answers_never_raises(
 ) -> None:
     log = FileLog(DictStore(), size_cap=1 << 10)
     SageMakerCall(log, "botocore", operation, params).answered(answer, None)
-    log.close()  # what could not be understood is among the errors of the run
+    found = log.close()
+    assert all(error.startswith(f"recording {operation}: ") for error in found.errors), "what is not understood is said"
+    assert {item.via for item in found.datasets} <= {(f"botocore.{operation}",)}
+    assert f"call sagemaker.{operation}" in found.unrestorable

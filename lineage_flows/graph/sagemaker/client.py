@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -88,18 +89,17 @@ class Client:
         client = self._connected()
         with self._lock:
             self.calls[operation] += 1
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(_random.random() * min(2.0 ** (attempt - 1), _LONGEST_PAUSE))
+        for attempt in count(1):
             try:
                 answer: dict[str, Any] = getattr(client, _method(operation))(**parameters)
-            except Exception as error:
+            except Exception as error:  # of what is not SageMaker's answer, botocore's parser raises what Python does
                 problem = explain(error, operation, resource, self.place)
-                if problem.problem not in _PASSING or attempt + 1 == _ATTEMPTS:
+                if problem.problem not in _PASSING or attempt == _ATTEMPTS:
                     raise problem from error
             else:
-                return answer
-        raise AssertionError("unreachable")
+                break
+            time.sleep(_random.random() * min(2.0 ** (attempt - 1), _LONGEST_PAUSE))
+        return answer
 
     def asked(self, operation: str, resource: str, field: str, **parameters: object) -> str:
         """One text of the answer to a call; raises as ``call``, and when what answers is not SageMaker."""
