@@ -33,7 +33,7 @@ def shown(value: Any) -> JsonValue:  # noqa: ANN401 - any value
         return value
     if isinstance(value, numbers.Integral):
         return int(value) if abs(int(value)) < 1 << 63 else shown_text(value)
-    if isinstance(value, numbers.Real) and not isinstance(value, decimal.Decimal):
+    if isinstance(value, numbers.Real) or (isinstance(value, decimal.Decimal) and not value.is_snan()):
         plain = float(value)
         return plain if math.isfinite(plain) else str(plain)
     if hasattr(value, "item") and comes_from(type(value), "numpy", "bool"):

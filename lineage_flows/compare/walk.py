@@ -262,11 +262,12 @@ class Walk:
                 continue
             if is_number(x) and is_number(y):
                 places.append(place)
-            elif not isinstance(x, _PLAIN):
+            elif all(isinstance(item, _PLAIN) or is_number(item) for item in (x, y)):
+                if type(x) is not type(y) or x != y:
+                    wrong.append(place)
+            else:
                 self.compared -= 1
                 self.compare(x, y, f"{at.where}/{path_step(at.label(place))}")
-            elif type(x) is not type(y) or x != y:
-                wrong.append(place)
         if places:
             self.compared -= len(places)
             pairs = [(a[place], b[place]) for place in places]
