@@ -131,6 +131,29 @@ class Lineage:
             raise _no_record(summary)
         return read_run_record(self.read(summary.record_digest))
 
+    def report(self, reference: str) -> tuple[RunSummary, str]:
+        """The report of a replay: the replay, and one HTML page that needs nothing else.
+
+        Args:
+            reference: the replay; of a run that was replayed, its newest replay.
+
+        Raises:
+            GraphError: it is no replay and has none, or no report of it was made.
+            BlobMissingError, BlobAlteredError: the store does not hold it, or not as it was.
+        """
+        summary = self.run(reference)
+        if summary.kind != "replay":
+            made = self.runs(kind="replay", flow=summary.flow)
+            summary = next((run for run in made if run.replay_of == summary.run_id), summary)
+        if summary.report_digest is None:
+            what = f"there is no report of run {summary.run_id} ({summary.flow} / {summary.name})"
+            if summary.kind != "replay":
+                raise GraphError(
+                    what, why="it was never replayed", fix=f"replay it with `lineage-flows replay {reference}`"
+                )
+            raise GraphError(what, why="none was made, or its end is not recorded", fix="replay the run again")
+        return summary, self.read(summary.report_digest).decode()
+
     def gaps(self, reference: str) -> tuple[RunGaps, ...]:
         """The completeness ledger: of a flow run that of its own code, of its subflows and of every step; of a step its own.
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from lineage_flows.record_base import Frozen
+from lineage_flows.record_base import BlobRef, Frozen
 
 __all__ = [
     "Cause",
@@ -140,7 +140,7 @@ class ReplayOutcome(Frozen):
 
     ``first_divergence`` is the position in ``steps`` of the first that is different, ``first_inexact`` of the first that is equal
     within tolerance only; None when there is none. ``values`` is the flow's own result, when it is not identical. ``tolerances``
-    are the rules that were set, as they are written; the default stands behind them.
+    are the rules that were set, as they are written; the default stands behind them. ``report`` is the page that tells all this.
     """
 
     run_id: str
@@ -153,6 +153,7 @@ class ReplayOutcome(Frozen):
     first_inexact: int | None = None
     values: tuple[ValueDifference, ...] = ()
     tolerances: tuple[str, ...] = ()
+    report: BlobRef | None = None
 
 
 class ReplayInfo(Frozen):

@@ -173,6 +173,7 @@ def _replay(replay: ReplayInfo | None) -> Facet | None:
         verdict=outcome.verdict if outcome else None,
         result=outcome.result if outcome else None,
         firstDivergence=outcome.first_divergence if outcome else None,
+        report=outcome.report.digest if outcome and outcome.report else None,
         steps=[_compared(step) for step in outcome.steps] if outcome else [],
     )
 

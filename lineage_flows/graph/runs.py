@@ -37,6 +37,7 @@ class RunSummary(BaseModel):
         started, ended: RFC 3339 in UTC; None when not known.
         replay_of: the run that a replay repeats.
         verdict: what a replay found.
+        report_digest: the page that tells what a replay found, in the store.
         first_divergence: position of the first step that a replay found different; None when there is none.
         deployment, deployment_id, work_pool: what started it.
         nominal_start: when it was scheduled for.
@@ -66,6 +67,7 @@ class RunSummary(BaseModel):
     replay_of: str | None = None
     verdict: Verdict | None = None
     first_divergence: int | None = None
+    report_digest: str | None = None
     deployment: str | None = None
     deployment_id: str | None = None
     work_pool: str | None = None
@@ -125,6 +127,7 @@ def run_summary(action: Action) -> RunSummary:
         replay_of=facts.get("replayOf"),
         verdict=_verdict(facts.get("verdict")),
         first_divergence=_number(facts.get("firstDivergence")),
+        report_digest=facts.get("report"),
         deployment=facts.get("deploymentName"),
         deployment_id=facts.get("deploymentId"),
         work_pool=facts.get("workPool"),

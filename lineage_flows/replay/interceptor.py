@@ -10,9 +10,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lineage_flows
 from lineage_flows.capture import randomness
 from lineage_flows.capture.intercept import StepStart, Substitute
 from lineage_flows.compare import Change, Folders, Judge, compare_steps
@@ -21,8 +23,9 @@ from lineage_flows.compare.difference import environment_difference
 from lineage_flows.compare.sources import read_folder, read_tree
 from lineage_flows.content import load_value
 from lineage_flows.errors import LineageError
-from lineage_flows.records import FlowRecord, RandomStates, ReplayOutcome, RunRecord
+from lineage_flows.records import BlobRef, FlowRecord, RandomStates, ReplayOutcome, RunRecord
 from lineage_flows.replay.matching import Matcher, started_alone
+from lineage_flows.ui.replay_page import replay_page
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
@@ -107,7 +110,26 @@ class ReplayInterceptor:
             values=found.values,
             tolerances=tuple(map(str, self._spec.tolerances)),
         )
+        self.outcome = self._reported(record, self.outcome)
         return self.outcome
+
+    def _reported(self, record: RunRecord, outcome: ReplayOutcome) -> ReplayOutcome:
+        """The outcome with its report, which is kept in the store; without one and a note when none could be made."""
+        try:
+            page = replay_page(
+                self._spec.record,
+                record,
+                outcome,
+                self.environment,
+                record_digest=self._spec.record_digest,
+                made_at=datetime.now(UTC).isoformat(),
+                version=lineage_flows.__version__,
+            )
+            digest, size = self._store.put(page.encode("utf-8", "replace"))
+        except Exception as error:  # noqa: BLE001 - the verdict must not be lost for its page
+            problem = f"its report could not be made: {type(error).__name__}: {error}"
+            return outcome.model_copy(update={"notes": (*outcome.notes, problem)})
+        return outcome.model_copy(update={"report": BlobRef(digest=digest, size=size, format="html")})
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

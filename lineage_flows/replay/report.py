@@ -13,7 +13,7 @@ from pydantic import computed_field
 from lineage_flows.compare.changes import Change
 from lineage_flows.compare.saying import figures
 from lineage_flows.record_base import Frozen
-from lineage_flows.records import ReplayOutcome, StepComparison, StepVerdict, ValueDifference, Verdict
+from lineage_flows.records import BlobRef, ReplayOutcome, StepComparison, StepVerdict, ValueDifference, Verdict
 
 __all__ = ["ChildResult", "Failure", "ReplayReport"]
 
@@ -39,6 +39,7 @@ class ReplayReport(Frozen):
         first_inexact: position in ``steps`` of the first step that is equal within tolerance only; None when none is.
         values: the flow's own result beside the original's, in figures, when it is not identical.
         tolerances: the rules of tolerance that were set; the default stands behind them.
+        report: the page that tells all this, in the store; None when none could be made.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class ReplayReport(Frozen):
     first_inexact: int | None = None
     values: tuple[ValueDifference, ...] = ()
     tolerances: tuple[str, ...] = ()
+    report: BlobRef | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -139,6 +139,7 @@ def _report(result: ChildResult, record: RunRecord, kept: Workspace | None) -> R
         first_inexact=outcome.first_inexact,
         values=outcome.values,
         tolerances=outcome.tolerances,
+        report=outcome.report,
     )
 
 

@@ -55,6 +55,7 @@ class ChildSpec(Frozen):
 
     Attributes:
         record: the run to execute again.
+        record_digest: the hash by which the graph names that record.
         base: the replay's own folder, in which ``result.json`` is left.
         folders: what the folders of the original mean here.
         substitutes: steps whose captured result is used: run id of the original -> its output.
@@ -68,6 +69,7 @@ class ChildSpec(Frozen):
     """
 
     record: RunRecord
+    record_digest: str = ""
     base: str
     folders: Folders
     substitutes: dict[str, BlobRef]

@@ -241,8 +241,11 @@ def _evidence(original: RunRecord, replay: RunRecord, record_digest: str) -> lis
 def _read(original: RunRecord) -> _Table:
     found = {
         (dataset.uri, dataset.fingerprint or dataset.note or ""): None
-        for holder in (original.flow, *original.subflows, *original.steps)
-        for dataset in holder.datasets
+        for datasets in (
+            *(flow.datasets for flow in (original.flow, *original.subflows)),
+            *(step.datasets for step in original.steps),
+        )
+        for dataset in datasets
         if dataset.direction == "read"
     }
     rows = [(plain(uri), fingerprint) for uri, fingerprint in found]
