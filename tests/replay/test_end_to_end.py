@@ -122,6 +122,7 @@ def verdicts(report: ReplayReport) -> dict[str, str]:
 
 def assert_identical(report: ReplayReport) -> None:
     assert report.verdict == "identical", report.model_dump_json(indent=1)
+    assert report.report is not None, report.notes
     assert report.exit_code == 0
     assert report.first_divergence is None
 
