@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
@@ -40,6 +40,7 @@ def replay(
     date: dt.date | None = None,
     at: AwareDatetime | None = None,
     code: str | None = "",
+    clock: Literal["now", "captured", "frozen"] = "now",
     timeout: Annotated[float, Field(gt=0)] | None = None,
 ) -> State:
     """Execute a run again in a process of its own, and compare every step.
@@ -51,6 +52,7 @@ def replay(
         date: A day in UTC: the last run that had completed by its end is meant. Empty: the latest.
         at: In place of a day a moment: the last run that had completed by then is meant.
         code: A folder whose code is executed in place of the captured code.
+        clock: The time that the code sees: the present, the original's, or the original's standing still at each step's start.
         timeout: Seconds after which the replay is stopped.
 
     Returns:
@@ -58,7 +60,7 @@ def replay(
         and why they part, when it is different or cannot be done.
     """
     report = replay_run(
-        run or _found(strategy, model, date, at), code_path=Path(code) if code else None, timeout=timeout
+        run or _found(strategy, model, date, at), code_path=Path(code) if code else None, clock=clock, timeout=timeout
     )
     create_table_artifact(
         key="replay-verdict", table=_table(report), description=f"**{report.verdict}**: {report.summary}"
