@@ -12,10 +12,10 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from lineage_flows.content import fingerprint, open_store
 from lineage_flows.errors import BlobAlteredError, BlobMissingError, ContentError
+from tests.support.s3 import fresh_bucket, moto_server
 
 
 def name_of(data):
@@ -29,28 +29,14 @@ def key_of(digest):
 
 @pytest.fixture(scope="module")
 def endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture
 def s3(endpoint, monkeypatch):
-    """A client of a fresh bucket; the environment is what a user would set."""
-    import boto3
-
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.bucket = f"bucket-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=client.bucket)
-    return client
+    """A client of a fresh bucket."""
+    return fresh_bucket(endpoint, monkeypatch)
 
 
 @pytest.fixture
