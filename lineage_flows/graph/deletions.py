@@ -106,9 +106,9 @@ def _restore(connection: sqlite3.Connection, rows: dict[str, Sequence[str | None
         awaited = connection.execute(
             "SELECT id FROM entity WHERE handle = ? AND arn IS NULL", [row[_HANDLE]]
         ).fetchone()
-        if awaited is None:
+        if awaited is None:  # IGNORE: who does not know of deletions may have made it meanwhile
             marks = ", ".join("?" * len(COLUMNS))
-            connection.execute(f"INSERT INTO entity ({', '.join(COLUMNS)}) VALUES ({marks})", row)  # noqa: S608 - constants
+            connection.execute(f"INSERT OR IGNORE INTO entity ({', '.join(COLUMNS)}) VALUES ({marks})", row)  # noqa: S608 - constants
         else:
             sets = ", ".join(f"{column} = ?" for column in COLUMNS)
             connection.execute(f"UPDATE entity SET {sets} WHERE id = ?", [*row, awaited[0]])  # noqa: S608 - constants
