@@ -14,6 +14,7 @@ import orjson
 
 from lineage_flows.errors import GraphError
 from lineage_flows.graph import rows
+from lineage_flows.graph.joins import join_objects
 from lineage_flows.graph.keeper import META, PROPERTY, Claim, Layers, Link, flatten, merge
 from lineage_flows.graph.model import Use
 
@@ -33,6 +34,7 @@ def write(connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequen
     twins = [link for link in links if link.type == "SameAs"]
     _store_links(connection, [link for link in links if link.type != "SameAs"])
     _store_twins(connection, twins, {claim.handle for claim in claims if claim.lineage == "Artifact" and claim.handle})
+    join_objects(connection, claims)
 
 
 @dataclass(slots=True)
