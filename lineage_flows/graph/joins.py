@@ -1,15 +1,16 @@
 """Joins what a job of SageMaker names by a URI alone with the objects in S3 that steps wrote there, or read from there.
 
-Knows the embedded graph's tables. A job says which folder it reads, and no version of what lies in it: its data is an artifact
-without source types. What a step writes is an object in a version. That the object lies in the folder, or is the same under the
-same URI, is true whenever it was written, so that these associations are a function of the set of events; which of several
-versions a job saw is a question of time, and for who walks the graph (``origins``).
+Knows the embedded graph's tables. A job says which folder it reads, and no version of what lies in it: its data is an
+artifact without source types. What a step writes is an object in a version. That the object lies in the folder, or is the same
+under the same URI, is true whenever it was written, so that these associations are a function of the set of events; which of
+several versions a job saw is a question of time, and for who walks the graph (``origins``).
 
 - an object that was written, to what a run that started a job read: ``SameAs`` under one URI, ``ContributedTo`` inside a folder;
 - what a job writes, to an object that was read: likewise. The folder of a *training* job's output is shared by many jobs, and each
   writes below its own name (D): there it is the job that contributed to the object.
 
-A folder ends at a slash. SageMaker takes ``s3://b/train`` for any key that begins so (D): of ``s3://b/train-old/x`` nothing is said.
+A folder ends at a slash. SageMaker takes ``s3://b/train`` for any key that begins so (D): of ``s3://b/train-old/x`` nothing is
+said here.
 """
 
 from __future__ import annotations
