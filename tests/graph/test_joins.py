@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lineage_flows.graph.joins import is_joined
 from lineage_flows.graph.keeper import Keeper
-from lineage_flows.graph.query import downstream, upstream
+from lineage_flows.graph.query import downstream, path, upstream
 from lineage_flows.records import RunRecord
 from tests.graph.jobs import DAY, IMAGE, arn_of, preparing, s3, scoring, thing, training
 from tests.graph.kit import action_of, data, events_of, flow_id, graph_of, output_of, picture, record_of
@@ -53,7 +53,11 @@ def test_from_what_reads_a_model_the_way_leads_over_the_job_to_who_wrote_its_dat
         (arn_of("Nightly-1"), "ContributedTo", "s3://desk/models/Nightly-1/output/model.tar.gz:model-1"),
     }
     (written,) = keeper.list_artifacts(source_uri="file:///desk/raw_1_0")
-    assert output_of(keeper, score.steps[0]).arn in {node.entity.arn for node in downstream(keeper, written.arn).nodes}
+    result = output_of(keeper, score.steps[0])
+    assert result.arn in {node.entity.arn for node in downstream(keeper, written.arn).nodes}
+    way = path(keeper, written.arn, result.arn).entities
+    assert (way[0], way[-1]) == (written, result)
+    assert {"s3://desk/train", arn_of("Nightly-1")} <= {entity.source_uri for entity in way}
 
 
 def test_a_job_saw_the_last_version_of_each_object_before_it_and_what_came_later_is_none_of_it() -> None:

@@ -54,8 +54,8 @@ CREATE TABLE IF NOT EXISTS foreign_edge (       -- associations with it, by ARN
     PRIMARY KEY (source, destination)
 ) WITHOUT ROWID;
 """
-_OURS: Final = """FROM entity e JOIN there t ON t.id = e.id
-WHERE e.lineage = 'Artifact' AND e.source_uri >= 'arn:' AND e.source_uri < 'arn;'"""
+_OURS: Final = """FROM entity e CROSS JOIN there t ON t.id = e.id
+WHERE +e.lineage = 'Artifact' AND e.source_uri >= 'arn:' AND e.source_uri < 'arn;'"""
 _WATCHED: Final = re.compile(
     r"arn:[^:]+:sagemaker:(?P<region>[^:]*):[^:]*:"
     r"(?P<kind>(training|processing|transform)-job|endpoint|model-package|feature-group|pipeline(?=/[^/]+/execution/))/.+",
@@ -208,7 +208,7 @@ class Store:
         rows = self._connection.execute(
             """WITH pair AS (
                 SELECT t.arn AS ours, f.arn AS theirs, f.way AS way FROM foreign_thing f
-                JOIN entity e ON e.source_uri = f.uri AND e.lineage = 'Artifact' JOIN there t ON t.id = e.id
+                CROSS JOIN entity e ON e.source_uri = f.uri AND +e.lineage = 'Artifact' CROSS JOIN there t ON t.id = e.id
                 WHERE t.arn <> f.arn AND (e.sources = '[]' OR f.way IN ('component', 'same')
                 OR (f.way = 'in' AND EXISTS (SELECT 1 FROM association a WHERE a.destination = e.id AND a.type = 'Produced'))
                 OR (f.way = 'out' AND EXISTS (SELECT 1 FROM association a JOIN entity r ON r.id = a.destination

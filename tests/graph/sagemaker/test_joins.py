@@ -238,14 +238,8 @@ def test_artifacts_of_sagemakers_own_beside_ours_of_the_same_uri_are_said_to_be_
     double.entities[mine]["Source"]["SourceTypes"] = [{"SourceIdType": "Custom", "Value": "x"}]
     double.edges[mine, arn] = "ContributedTo"
     bring(keeper, preparing(1), training(1))
-    (ours,) = (
-        [arn for (arn, _), kind in double.edges.items() if kind == "SameAs" and arn == own[0]]
-        or [item.arn for item in keeper.list_artifacts(source_uri="s3://desk/train") if item.arn in double.tags]
-        or [own[0]]
-    )
-    same = {pair for pair, kind in double.edges.items() if kind == "SameAs"}
-    others = [each for each in own if each != ours]
-    assert same == {(ours, each) for each in others}
+    (ours,) = [item.arn for item in keeper.list_artifacts(source_uri="s3://desk/train") if item.arn not in {*own, mine}]
+    assert {pair for pair, kind in double.edges.items() if kind == "SameAs"} == {(ours, each) for each in own}
     walk = upstream(keeper, arn)
     assert "file:///desk/raw_1_0" in {node.entity.source_uri for node in walk.nodes}
 
@@ -333,6 +327,28 @@ def test_what_a_component_of_another_job_says_is_not_this_jobs(clock: list[float
     assert not [pair for pair, kind in double.edges.items() if kind == "ContributedTo" and "artifact" not in pair[0]]
     (job,) = keeper.list_artifacts(source_uri=arn_of("Nightly-1"))
     assert not [pair for pair in double.edges if pair[0] == job.arn]
+
+
+def test_a_component_is_known_by_its_job_whatever_it_is_called(clock: list[float]) -> None:
+    double = WithComponents()
+    arn = double.run(arn_of("Nightly-1"), name="a-name-that-was-cut")
+    keeper = keeper_over(double)
+    bring(keeper, training(1))
+    (job,) = keeper.list_artifacts(source_uri=arn_of("Nightly-1"))
+    assert double.edges[job.arn, arn] == "ContributedTo"
+
+
+def test_at_the_detail_runs_the_way_leads_from_run_to_run(clock: list[float]) -> None:
+    double = WithComponents()
+    double.run(arn_of("Nightly-1"), reads=["s3://desk/train", IMAGE], writes=[MODEL])
+    keeper = keeper_over(double, detail="runs")
+    bring(keeper, *day())
+    (model,) = [item for item in keeper.list_artifacts(source_uri=MODEL) if item.source_types]
+    walk = upstream(keeper, model.arn)
+    types = {node.entity.type for node in walk.nodes}
+    assert {"TrainingJob", "Job", "FlowRun", "Image"} <= types
+    assert "file:///desk/raw_1_0" in {node.entity.source_uri for node in walk.nodes}
+    assert keeper.backlog() == (0, 0)
 
 
 def test_a_job_of_another_region_is_not_looked_for(clock: list[float]) -> None:
