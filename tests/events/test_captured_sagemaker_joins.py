@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -132,3 +135,17 @@ def test_from_the_score_the_way_leads_over_sagemakers_own_job_to_the_task_that_w
 
 def test_nothing_of_it_changed_the_flow(trained: Trained) -> None:
     assert [record.capture_errors for record in trained.ran.records()] == [()] * len(trained.ran.records())
+
+
+def test_the_program_shows_it_from_the_models_uri(trained: Trained) -> None:
+    trained.endpoint.keep("TrainingJob", [trained.job])
+    more = {"AWS_ENDPOINT_URL_SAGEMAKER": trained.endpoint.url, "LINEAGE_FLOWS_KEEPER": "sagemaker", **KEYS}
+    environment = flow_environment(trained.ran.home, **more, COLUMNS="250")
+    program = str(Path(sys.executable).parent / "lineage-flows")
+    for words in (["deliver"], ["upstream", MODEL]):
+        done = subprocess.run(
+            [program, *words], env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    for shown in ("Nightly-aws-training-job", "TrainingJob", "prepare", "train/train.csv", "desk/xgb:7"):
+        assert shown in done.stdout

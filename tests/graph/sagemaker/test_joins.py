@@ -459,6 +459,28 @@ def test_who_may_not_look_at_a_component_still_sees_that_it_is_there() -> None:
     assert keeper_over(double).get([arn])[arn].name == "nightly-1-aws-training-job"
 
 
+def test_what_sagemaker_made_first_and_we_may_not_change_is_nothing_to_complain_of(clock: list[float]) -> None:
+    """The role writer may not update what has not our tag."""
+    double = WithComponents()
+    double.run(arn_of("Nightly-1"), reads=["s3://desk/train", IMAGE], writes=["s3://desk/models", MODEL])
+
+    def before(called: str, given: dict[str, Any]) -> None:
+        if called == "UpdateArtifact" and given["ArtifactArn"] not in double.tags:
+            raise refusal("AccessDeniedException", "not authorized to perform: sagemaker:UpdateArtifact")
+
+    double.before = before
+    keeper = keeper_over(double)
+    bring(keeper, *day())
+    assert keeper.parked() == []
+    assert keeper.backlog() == (0, 0)
+    assert "file:///desk/raw_1_0" in above(keeper, scoring(1, 1))
+    updates = double.calls["UpdateArtifact"]
+    bring(keeper, *day(), training(2))
+    bring(keeper, backtest_record())
+    assert double.calls["UpdateArtifact"] <= updates + 3, "it is not tried again by every delivery"
+    assert keeper.parked() == []
+
+
 def test_both_keepers_have_the_same_joins(clock: list[float]) -> None:
     from tests.graph.sagemaker.kit import plain
 
