@@ -81,11 +81,17 @@ class Origins:
         found: dict[str, list[tuple[bool, str, str]]] = {}
         for edge in joins:
             arn = edge.source_arn
-            times = [self._when(made) for made in self.makers(arn)]
+            makers = self.makers(arn)
+            runs = {made.source_arn: self._run(made.source_arn) for made in makers}
+            # As with files: what a replay wrote again was not what others read.
+            meant = [
+                made for made in makers if runs[made.source_arn] == run or not self._is_replay(runs[made.source_arn])
+            ]
+            times = [self._when(made) for made in meant]
             there = [time for time in times if not before or time <= before]
-            if times and not there:
+            if makers and not there:
                 continue  # it was written later
-            own = any(self._run(made.source_arn) == run for made in self.makers(arn)) if run else False
+            own = bool(run) and run in runs.values()
             found.setdefault(self._view.entity(arn).source_uri, []).append((own, max(there, default=""), arn))
         return [f"{arn}|{before}" for versions in found.values() for arn in _last(versions)]
 

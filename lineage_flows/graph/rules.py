@@ -62,10 +62,6 @@ class Rules:
         entities = view.entities(arns)
         artifacts = [entity for arn in arns if isinstance(entity := entities[arn], Artifact)]
         actions = [arn for arn in arns if isinstance(entities[arn], Action)]
-        joined = [arn for arn in arns if may_be_joined(entities[arn].source_uri)]
-        view.prefetch_twins(joined, "up")
-        if self.direction == "down":
-            view.prefetch_twins(joined, "down")
         if self.direction == "down":
             products = (edge.destination_arn for arn in actions for edge in view.out_of(arn))
             view.prefetch_edges([*(artifact.arn for artifact in artifacts), *products], "up")
@@ -80,6 +76,24 @@ class Rules:
         taken = {edge.source_arn for arn in members for edge in view.into(arn)}
         view.entities([*members, *taken, *(edge.destination_arn for arn in members for edge in view.out_of(arn))])
         view.prefetch_edges(taken, "up")
+        if self.direction == "up":
+            arns = {*arns, *(edge.source_arn for arn in actions for edge in view.into(arn))}
+        self._prefetch_joins([arn for arn in arns if may_be_joined(view.entity(arn).source_uri)])
+
+    def _prefetch_joins(self, arns: list[str]) -> None:
+        """Fetch what data in S3, and what SageMaker knows by an ARN, is joined to, with who wrote that."""
+        view = self.view
+        view.prefetch_twins(arns, "up")
+        if self.direction == "down":
+            view.prefetch_twins(arns, "down")
+        view.prefetch_edges(arns, "up")
+        ends = {edge.source_arn for arn in arns for edge in (*view.into(arn), *view.twins(arn, "up"))}
+        entities = view.entities(ends)
+        objects = [arn for arn in sorted(ends) if isinstance(entities.get(arn), Artifact)]
+        view.prefetch_edges(objects, "up")
+        makers = {edge.source_arn for arn in objects for edge in view.into(arn)}
+        view.prefetch_containers(makers)
+        view.entities(makers)
 
     def hops(self, place: Place) -> list[Hop]:
         """Where lineage goes on, in a fixed order. Hops of a body that were said of an earlier place in it are not said again."""

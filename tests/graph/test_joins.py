@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lineage_flows.graph.joins import is_joined
 from lineage_flows.graph.keeper import Keeper
 from lineage_flows.graph.query import downstream, path, upstream
-from lineage_flows.records import RunRecord
+from lineage_flows.records import ReplayInfo, RunRecord
 from tests.graph.jobs import DAY, IMAGE, arn_of, preparing, s3, scoring, thing, training
 from tests.graph.kit import action_of, data, events_of, flow_id, graph_of, output_of, picture, record_of
 from tests.support.records import at, step
@@ -128,6 +128,15 @@ def test_a_version_that_somebody_is_known_to_have_written_came_from_no_folder_of
     )
     assert {"s3://desk/out", "s3://desk/in/a.csv", "file:///desk/raw_0_1"} <= clean
     assert "s3://desk/out" not in mine and "file:///desk/raw_0_0" in mine
+
+
+def test_what_a_replay_wrote_again_is_not_what_a_job_read() -> None:
+    again = preparing(1, 1)
+    info = ReplayInfo(replay_of=preparing(1).flow.run_id)
+    again = again.model_copy(update={"flow": again.flow.model_copy(update={"replay": info})})
+    keeper = graph(preparing(1), again, training(1))
+    (job,) = keeper.list_artifacts(source_uri=arn_of("Nightly-1"))
+    assert raw(keeper, job.arn) == ["/desk/raw_1_0"]
 
 
 def test_data_without_a_version_that_no_job_names_is_joined_to_nothing() -> None:
