@@ -31,6 +31,8 @@ _log = logging.getLogger("lineage_flows.graph")
 _AT_ONCE: Final = 100
 _FIRST_WAIT: Final = 60.0
 _LONGEST_WAIT: Final = 6 * 3600.0
+_WHILE_IT_RUNS: Final = 600.0
+"""How long to wait at most for what else a job makes that is known to run."""
 _PATIENCE: Final = 7 * 86400.0
 """How long a trial component is waited for. SageMaker makes it when the job begins."""
 _LONGEST_JOB: Final = 30 * 86400.0
@@ -156,7 +158,8 @@ def _note(store: Store, client: Client, item: Awaited, look: _Look, now: float) 
             store.looked(item, found=False, settled=False, parked=why)
             return
         over = True
-    store.looked(item, found=found, settled=over, after=now + _pause(item.attempts))
+    pause = min(_pause(item.attempts), _WHILE_IT_RUNS if found else _LONGEST_WAIT)
+    store.looked(item, found=found, settled=over, after=now + pause)
 
 
 def _uri_of(client: Client, arn: str) -> str:

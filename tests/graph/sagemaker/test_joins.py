@@ -193,6 +193,24 @@ def test_a_component_that_comes_late_is_found_by_a_later_delivery_and_looked_for
     assert double.lists() == {}, "the job is over, and no more is to come"
 
 
+def test_while_a_job_runs_it_is_looked_at_again_and_what_it_leaves_is_joined_when_it_is_over(
+    clock: list[float],
+) -> None:
+    double = WithComponents()
+    keeper = keeper_over(double)
+    double.run(arn_of("Nightly-1"), reads=["s3://desk/train"], status="InProgress")
+    records = day()
+    for _ in range(60):
+        bring(keeper, *records)
+        clock[0] += 300
+    assert double.calls["ListTrialComponents"] > 25, "the last of them ten minutes apart"
+    double.run(arn_of("Nightly-1"), writes=[MODEL], status="Completed")
+    clock[0] += 600
+    bring(keeper, records[2])
+    (read,) = [item for item in keeper.list_artifacts(source_uri=MODEL) if item.source_types]
+    assert double.edges[double.own(MODEL), read.arn] == "SameAs"
+
+
 def test_a_component_that_never_comes_is_given_up_and_looked_for_when_told_to(clock: list[float]) -> None:
     double = WithComponents()
     keeper = keeper_over(double)
