@@ -182,7 +182,15 @@ _ASK: Final = (
     Permission("s3:GetObjectVersion", "object"),
     Permission("s3:ListBucketVersions", "bucket"),
 )
-_DELIVER: Final = (*_CREATE, *_UPDATE, *_ASSOCIATE, *_DESCRIBING, *_LISTING)
+_DELIVER: Final = (
+    *_CREATE,
+    *_UPDATE,
+    *_ASSOCIATE,
+    *_DESCRIBING,
+    *_LISTING,
+    # By the job that it is of; takes no resource (D).
+    Permission("sagemaker:ListTrialComponents", "*"),
+)
 
 VERBS: Final[dict[Verb, tuple[Permission, ...]]] = {
     "capture": _CAPTURE,

@@ -68,6 +68,7 @@ def _held(held: Held) -> dict[str, object]:
         "parked": [{"what": item.what, "reason": item.reason} for item in held.parked],
         "undone": held.undone,
         "waiting": held.waiting,
+        "awaited": held.awaited,
     }
 
 
@@ -113,6 +114,9 @@ def _shown(report: DeliveryReport, parked: list[ParkedEvent], pruned: int, held:
         yield note(f"{count(held.undone, 'thing')} still to be written to SageMaker")
     if held.waiting:
         yield note(f"{count(held.waiting, 'association')} waiting for a run that is not known yet")
+    if held.awaited:
+        things = count(held.awaited, "job or endpoint", "jobs and endpoints")
+        yield note(f"{things} of which SageMaker has not shown yet what it makes of them itself")
     if pruned:
         yield note(f"{count(pruned, 'event')} that everybody has had for a month dropped")
 

@@ -179,6 +179,6 @@ class Change(Snapshot):
 
     def _write(self, claim: Claim) -> None:
         try:
-            write(self.connection, [claim], [])
+            write(self.connection, [claim], [], joining=False)  # SageMaker associates nothing by itself
         except EventError as error:
             raise validation(f"{error.what}: {error.why}") from error

@@ -34,12 +34,14 @@ class Held:
         undone: how many entities and associations could be written now.
         waiting: how many associations wait for a run that is not known yet, or for what was put aside.
         near: quotas of which four fifths are used, in words.
+        awaited: of how many jobs and the like SageMaker has not shown yet what it makes of them itself.
     """
 
     parked: tuple[ParkedCall, ...] = ()
     undone: int = 0
     waiting: int = 0
     near: tuple[str, ...] = ()
+    awaited: int = 0
 
 
 def held_back(settings: Settings) -> Held:
@@ -51,13 +53,16 @@ def held_back(settings: Settings) -> Held:
     path = settings.home / SAGEMAKER_FILE
     if settings.keeper != "sagemaker" or not path.exists():
         return Held()
-    from lineage_flows.graph.sagemaker.cache import Cache
+    from lineage_flows.graph.sagemaker.awaited import opened
+    from lineage_flows.graph.sagemaker.cache import Cache, ParkedCall
     from lineage_flows.graph.sagemaker.quotas import near_limits
 
     cache = Cache(path)
     try:
         near = near_limits(cache.counts(), settings.all_quotas, warn=False)
-        return Held(tuple(cache.parked()), *cache.backlog(time.time()), tuple(near))
+        with opened(path) as awaited:
+            parked = (*cache.parked(), *(ParkedCall(*given_up) for given_up in awaited.parked()))
+            return Held(parked, *cache.backlog(time.time()), tuple(near), awaited.waiting())
     finally:
         cache.close()
 

@@ -15,14 +15,23 @@ import orjson
 from lineage_flows.errors import GraphError
 from lineage_flows.graph import rows
 from lineage_flows.graph.deletions import COLUMNS, undeleted
+from lineage_flows.graph.joins import join_objects
 from lineage_flows.graph.keeper import META, PROPERTY, Claim, Layers, Link, flatten, merge
 from lineage_flows.graph.model import Use
 
 __all__ = ["write"]
 
 
-def write(connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequence[Link]) -> None:
+def write(
+    connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequence[Link], *, joining: bool = True
+) -> None:
     """Merge claims into entities and add what is new of links; see ``deletions`` for what somebody deleted.
+
+    Args:
+        connection: in a transaction.
+        claims: of the batch.
+        links: of the batch.
+        joining: whether to make the associations that follow from it (``joins``).
 
     Raises:
         EventError: an entity would break a limit of the model.
@@ -35,6 +44,8 @@ def write(connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequen
     twins = [link for link in links if link.type == "SameAs"]
     _store_links(connection, [link for link in links if link.type != "SameAs"])
     _store_twins(connection, twins, {claim.handle for claim in claims if claim.lineage == "Artifact" and claim.handle})
+    if joining:
+        join_objects(connection, claims)
 
 
 @dataclass(slots=True)

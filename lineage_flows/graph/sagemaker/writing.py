@@ -16,6 +16,7 @@ from lineage_flows.graph.model import Action, Artifact, Entity
 from lineage_flows.graph.sagemaker import wire
 from lineage_flows.graph.sagemaker.cache import There
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.foreign import may_be_foreign
 from lineage_flows.graph.sagemaker.problems import no_answer_of
 
 __all__ = ["Outcome", "bring", "describe", "find_run", "is_there", "join"]
@@ -51,7 +52,12 @@ def bring(client: Client, entity: Entity, there: There | None, tags: Mapping[str
         if not isinstance(entity, Action):
             there = _looked_at(client, entity, there)
         state = wire.state_of(entity, there.fixed, there.others)
-        _update(client, entity, there.arn, state, set(there.held))
+        try:
+            _update(client, entity, there.arn, state, set(there.held))
+        except SageMakerError as error:
+            if error.problem != "denied" or not may_be_foreign(entity):
+                raise
+            return Outcome(replace(there, digest=wire.digest(state)))
     except SageMakerError as error:
         if error.problem == "missing":
             return Outcome(None)
@@ -165,6 +171,8 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
     except SageMakerError as error:
         if error.problem != "denied":
             raise
+        if may_be_foreign(entity):
+            return Outcome(replace(there, held=tuple(found.properties)))
         # Somebody else's entity, which we may not change: it is associated with, and what we know of it stays here.
         return Outcome(replace(there, digest="", held=tuple(found.properties)), error)
     return Outcome(there)
