@@ -127,7 +127,8 @@ def test_a_version_that_somebody_is_known_to_have_written_came_from_no_folder_of
         for record in records
     )
     assert {"s3://desk/out", "s3://desk/in/a.csv", "file:///desk/raw_0_1"} <= clean
-    assert "s3://desk/out" not in mine and "file:///desk/raw_0_0" in mine
+    assert "s3://desk/out" not in mine
+    assert "file:///desk/raw_0_0" in mine
 
 
 def test_what_a_replay_wrote_again_is_not_what_a_job_read() -> None:

@@ -136,7 +136,7 @@ class Store:
     def notice(self, now: float) -> None:
         """Begin to wait for what SageMaker makes of things of ours that stand by now."""
         known = " AND e.id NOT IN (SELECT id FROM awaited)" if self._made else ""
-        found = self._connection.execute(f"SELECT e.id, e.source_uri {_OURS}{known}").fetchall()  # noqa: S608 - constants
+        found = self._connection.execute(f"SELECT e.id, e.source_uri {_OURS}{known}").fetchall()
         watched = [number for number, uri in found if _WATCHED.fullmatch(uri)]
         if not watched:
             return

@@ -90,7 +90,8 @@ def _look_around(store: Store, client: Client, now: float) -> bool:
             due.append(item)
         else:  # its lineage stands in its own region, and nothing can be associated over there
             store.looked(item, found=False, settled=True)
-    for item, look, error in in_parallel(lambda item: _look(client, item, now), due, WORKERS):
+    for item, look, failure in in_parallel(lambda item: _look(client, item, now), due, WORKERS):
+        error = failure
         if look is not None:
             try:
                 _note(store, client, item, look, now)

@@ -56,7 +56,7 @@ class WithComponents(Double):
             source = item["Source"]
             if not number and (item["kind"], source["SourceUri"], source.get("SourceTypes")) == (kind, uri, None):
                 return arn
-        key = json.dumps([uri, []]) if not number else number
+        key = number if number else json.dumps([uri, []])
         arn = f"{ACCOUNT}:{kind.lower()}/{abs(hash(key)):032x}"
         self.entities[arn] = {
             "kind": kind, f"{kind}Arn": arn, f"{kind}Type": "Own", "Source": {"SourceUri": uri}, "CreationTime": OVER,
@@ -103,7 +103,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """The time that waiting goes by; seconds since 1970."""
     now = [OVER.timestamp() + 3600.0]
     monkeypatch.setattr(joins.time, "time", lambda: now[0])
-    yield now
+    return now
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
