@@ -14,7 +14,7 @@ from lineage_flows.settings import Settings
 if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
     from lineage_flows.graph.sagemaker import SageMakerKeeper
-    from lineage_flows.graph.sagemaker.cache import ParkedCall
+    from lineage_flows.graph.sagemaker.entries import ParkedCall
 
 __all__ = ["GRAPH_FILE", "SAGEMAKER_FILE", "Held", "held_back", "open_graph", "open_sagemaker_graph"]
 

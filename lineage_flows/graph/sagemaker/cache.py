@@ -11,7 +11,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,83 +20,14 @@ from lineage_flows.errors import KeeperUnavailableError
 from lineage_flows.graph import rows, schema
 from lineage_flows.graph.embedded import EmbeddedKeeper
 from lineage_flows.graph.keeper import Claim, Link
-from lineage_flows.graph.model import AssociationType, Entity
+from lineage_flows.graph.sagemaker.entries import DueEdge, DueEntity, End, ParkedCall, There
 from lineage_flows.graph.sagemaker.tables import END, create
 from lineage_flows.graph.sagemaker.wire import Fixed
 
-__all__ = ["Cache", "DueEdge", "DueEntity", "End", "ParkedCall", "There"]
+__all__ = ["Cache"]
 
 _abandoned: list[sqlite3.Connection] = []
 """Connections inherited over a fork; see ``embedded``."""
-
-
-@dataclass(frozen=True, slots=True)
-class There:
-    """What is known of an entity that stands in SageMaker.
-
-    Attributes:
-        arn: AWS's.
-        digest: of the state that was written (``wire.digest``); empty while it is not known.
-        fixed: what it was created with.
-        others: properties that somebody else gave it.
-        held: names of the properties it has there.
-    """
-
-    arn: str
-    digest: str
-    fixed: Fixed
-    others: dict[str, str]
-    held: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """A row of the cache's graph.
-
-    Attributes:
-        id: the row.
-        entity: None while an action is known only from links to it.
-        handle: ``run:ID`` of an action.
-        there: what of it stands.
-        due: whether it may differ from what stands.
-        parked: why it is not tried.
-    """
-
-    id: int
-    entity: Entity | None
-    handle: str | None
-    there: There | None
-    due: bool
-    parked: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DueEntity:
-    """An entity to look at. ``mark`` tells whether it changed again meanwhile."""
-
-    id: int
-    entity: Entity
-    there: There | None
-    mark: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class DueEdge:
-    """An association to look at, between two rows."""
-
-    source: int
-    destination: int
-    type: AssociationType
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedCall:
-    """What SageMaker would not take, in words, and why."""
-
-    what: str
-    reason: str
 
 
 class Cache:
@@ -161,7 +91,8 @@ class Cache:
         """Associations to look at now."""
         with self._open() as connection:
             found = connection.execute(
-                "SELECT source, destination, type, attempts FROM due_edge WHERE parked IS NULL AND after <= ? LIMIT ?",
+                """SELECT source, destination, type, attempts, cause FROM due_edge LEFT JOIN restored USING (source, destination)
+                WHERE parked IS NULL AND after <= ? LIMIT ?""",
                 (now, limit),
             ).fetchall()
         return [DueEdge(*row) for row in found]
@@ -200,16 +131,35 @@ class Cache:
             self._settle(connection, number, mark)
 
     def forget(self, number: int) -> None:
-        """An entity stands there no more, and nothing that was associated with it: all of that is due again."""
+        """An entity stands there no more, and nothing that was associated with it: it is made anew, and its associations restored.
+
+        One whose other end turns out to be gone as well is ``lost``, unless that end is made anew for reasons of its own.
+        """
         with self._open() as connection:
             connection.execute("DELETE FROM there WHERE id = ?", (number,))
             connection.execute("INSERT INTO due (id) VALUES (?) ON CONFLICT DO NOTHING", (number,))
+            connection.execute("DELETE FROM restored WHERE ?1 IN (source, destination) AND cause <> ?1", (number,))
+            connection.execute(
+                """INSERT INTO restored (source, destination, cause) SELECT source, destination, ?1 FROM there_edge t
+                WHERE (source = ?1 OR destination = ?1) AND NOT EXISTS
+                (SELECT 1 FROM due_edge d WHERE d.source = t.source AND d.destination = t.destination)
+                ON CONFLICT DO NOTHING""",
+                (number,),
+            )
             connection.execute(
                 """INSERT OR IGNORE INTO due_edge (source, destination, type)
                 SELECT source, destination, type FROM there_edge WHERE source = ?1 OR destination = ?1""",
                 (number,),
             )
             connection.execute("DELETE FROM there_edge WHERE source = ?1 OR destination = ?1", (number,))
+
+    def lost(self, edges: Iterable[DueEdge]) -> None:
+        """Associations that were to be restored went with their other end, too: they are again what comes back with that one."""
+        with self._open() as connection:
+            for edge in edges:
+                row = (edge.source, edge.destination, edge.type)
+                connection.execute("INSERT OR IGNORE INTO there_edge VALUES (?, ?, ?)", row)
+                self._drop(connection, edge)
 
     def want(self, numbers: Iterable[int]) -> None:
         """Entities are to be looked at: something waits for them."""
@@ -311,7 +261,9 @@ class Cache:
 
     @staticmethod
     def _drop(connection: sqlite3.Connection, edge: DueEdge) -> None:
-        connection.execute("DELETE FROM due_edge WHERE source = ? AND destination = ?", (edge.source, edge.destination))
+        for table in ("due_edge", "restored"):
+            ends = (edge.source, edge.destination)
+            connection.execute(f"DELETE FROM {table} WHERE source = ? AND destination = ?", ends)  # noqa: S608 - constants
 
     def _ends(self, where: str, values: list[Any]) -> dict[int, End]:
         with self._open() as connection:

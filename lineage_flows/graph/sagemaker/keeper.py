@@ -16,8 +16,9 @@ from lineage_flows.errors import GraphError, HomeError
 from lineage_flows.graph.jobs import TrainingJob
 from lineage_flows.graph.keeper import Claim, Direction, Link
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity
-from lineage_flows.graph.sagemaker.cache import Cache, ParkedCall
+from lineage_flows.graph.sagemaker.cache import Cache
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.entries import ParkedCall
 from lineage_flows.graph.sagemaker.jobs import training_job_of
 from lineage_flows.graph.sagemaker.push import Options, push
 from lineage_flows.graph.sagemaker.reading import Reader

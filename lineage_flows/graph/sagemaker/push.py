@@ -17,12 +17,14 @@ from typing import Final, get_args
 from lineage_flows.errors import LineageError, SageMakerError
 from lineage_flows.graph.model import LineageType
 from lineage_flows.graph.sagemaker import wire
-from lineage_flows.graph.sagemaker.cache import Cache, DueEdge, DueEntity, End, There
+from lineage_flows.graph.sagemaker.cache import Cache
 from lineage_flows.graph.sagemaker.client import WORKERS, Client
-from lineage_flows.graph.sagemaker.detail import Detail, is_kept, run_of
+from lineage_flows.graph.sagemaker.detail import Detail, is_kept
+from lineage_flows.graph.sagemaker.entries import DueEdge, DueEntity, There
 from lineage_flows.graph.sagemaker.parallel import in_parallel
 from lineage_flows.graph.sagemaker.problems import EVERYWHERE
 from lineage_flows.graph.sagemaker.quotas import near_limits
+from lineage_flows.graph.sagemaker.sorting import Awaited, Ready, sort_edges
 from lineage_flows.graph.sagemaker.turn import turn
 from lineage_flows.graph.sagemaker.writing import Outcome, bring, find_run, is_there, join
 
@@ -166,55 +168,22 @@ class _Push:
         found = [edge for edge in found if (edge.source, edge.destination) not in self._tried]
         if not found:
             return False
-        ready, unknown, wanted = self._sorted(found, now)
-        self._join(ready)
-        found_some = self._look_up(unknown, now)
-        self._cache.want(wanted)
-        return bool(ready or wanted) or found_some
+        edges = sort_edges(self._cache, found, self._detail)
+        for edge in edges.held:
+            self._cache.failed(edge, after=now + _LONGEST_WAIT)
+        self._tried.update((edge.source, edge.destination) for edge in edges.unmade)
+        self._cache.drop(edges.left_out)
+        self._cache.lost(edges.lost)
+        self._join(edges.ready)
+        found_some = self._look_up(edges.unknown, now)
+        self._cache.want(edges.wanted)
+        return bool(edges.ready or edges.wanted) or found_some
 
-    def _sorted(self, edges: Sequence[DueEdge], now: float) -> tuple[list[_Ready], dict[int, list[_Awaited]], set[int]]:
-        """Those that can be written; those that wait for a run that is not known here, by its row; the ends to be made first."""
-        ends = self._cache.ends(number for edge in edges for number in (edge.source, edge.destination))
-        flows = self._cache.runs(
-            f"run:{run}" for end in ends.values() if end.entity is not None and (run := run_of(end.entity)) is not None
-        )
-        ready: list[_Ready] = []
-        unknown: dict[int, list[_Awaited]] = {}
-        wanted: set[int] = set()
-        left_out: list[DueEdge] = []
-        for edge in edges:
-            pair = [self._placed(ends[number], flows) for number in (edge.source, edge.destination)]
-            source, destination = pair
-            if source is None or destination is None or source.id == destination.id:
-                left_out.append(edge)
-                continue
-            missing = [end for end in (source, destination) if end.there is None]
-            for end in missing:
-                if end.entity is None:
-                    unknown.setdefault(end.id, []).append(_Awaited(edge, end, destination if end is source else source))
-                elif not end.due:
-                    wanted.add(end.id)
-            if not missing:
-                ready.append(_Ready(edge, source, destination))
-            elif any(end.parked for end in missing):
-                self._cache.failed(edge, after=now + _LONGEST_WAIT)
-            elif all(end.entity is not None and end.due for end in missing):
-                self._tried.add((edge.source, edge.destination))  # an end could not be made in this push
-        self._cache.drop(left_out)
-        return ready, unknown, wanted
-
-    def _placed(self, end: End, flows: Mapping[str, End]) -> End | None:
-        """What stands for a thing in SageMaker: itself; of a step that is not kept its flow run; None when nothing does."""
-        if end.there is not None or end.entity is None or is_kept(end.entity, self._detail):
-            return end
-        run = run_of(end.entity)
-        return None if run is None else flows.get(f"run:{run}")
-
-    def _join(self, ready: Sequence[_Ready]) -> None:
+    def _join(self, ready: Sequence[Ready]) -> None:
         standing = self._cache.standing([item.pair for item in ready])
         self._cache.joined((item.edge, item.pair) for item in ready if item.pair in standing)
-        todo: dict[tuple[int, int], _Ready] = {}
-        doubles: list[_Ready] = []
+        todo: dict[tuple[int, int], Ready] = {}
+        doubles: list[Ready] = []
         for item in ready:
             if item.pair in standing:
                 continue
@@ -225,7 +194,11 @@ class _Push:
             if error is not None:
                 self._edge_failed(item, error)
             elif vanished:
-                gone.update(vanished)  # several associations may have met the same
+                if item.is_lost_with(vanished):
+                    self._cache.lost([item.edge])
+                    gone.update(number for number in vanished if number == item.caused_by)
+                else:
+                    gone.update(vanished)  # several associations may have met the same
             else:
                 self._done = True
                 self._cache.joined([(item.edge, item.pair)])
@@ -250,7 +223,7 @@ class _Push:
         for number in numbers:
             self._cache.forget(number)
 
-    def _join_one(self, item: _Ready) -> list[int]:
+    def _join_one(self, item: Ready) -> list[int]:
         """Rows of the ends that turned out to have vanished; none when the association stands."""
         source, destination = item.arns
         try:
@@ -269,7 +242,7 @@ class _Push:
             return vanished
         return []
 
-    def _edge_failed(self, item: _Ready, error: BaseException) -> None:
+    def _edge_failed(self, item: Ready, error: BaseException) -> None:
         self._tried.add(item.key)
         problem = self._sort_out(error)
         if self._is_poison(item.edge, problem):
@@ -279,7 +252,7 @@ class _Push:
                 self._cache.failed(item.edge)
             self._later.append(problem)
 
-    def _look_up(self, unknown: Mapping[int, Sequence[_Awaited]], now: float) -> bool:
+    def _look_up(self, unknown: Mapping[int, Sequence[Awaited]], now: float) -> bool:
         """Look for runs that another machine delivered: whether one was found. The others are looked for again, ever less often."""
         found = False
         for awaited, arn, error in in_parallel(self._look_up_one, [items[0] for items in unknown.values()], WORKERS):
@@ -295,7 +268,7 @@ class _Push:
                     self._cache.failed(item.edge, after=now + pause)
         return found
 
-    def _look_up_one(self, awaited: _Awaited) -> str | None:
+    def _look_up_one(self, awaited: Awaited) -> str | None:
         namespace = _NAMESPACE.match(awaited.other.entity.source_uri) if awaited.other.entity is not None else None
         handle = awaited.end.handle or ""
         if namespace is None:
@@ -332,38 +305,6 @@ class _Push:
     @staticmethod
     def _say(problem: SageMakerError) -> None:
         _log.warning("lineage: SageMaker does not take something, it was put aside: %s", problem)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """An association both of whose ends stand."""
-
-    edge: DueEdge
-    source: End
-    destination: End
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.edge.source, self.edge.destination
-
-    @property
-    def pair(self) -> tuple[int, int]:
-        return self.source.id, self.destination.id
-
-    @property
-    def arns(self) -> tuple[str, str]:
-        return self.source.there.arn if self.source.there else "", (
-            self.destination.there.arn if self.destination.there else ""
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Awaited:
-    """An association one end of which is a run that is not known here."""
-
-    edge: DueEdge
-    end: End
-    other: End
 
 
 def _is_own(problem: SageMakerError) -> bool:

@@ -51,8 +51,14 @@ CREATE TRIGGER IF NOT EXISTS edge_is_due AFTER INSERT ON association
 WHEN NOT EXISTS (SELECT 1 FROM there_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
 AND NOT EXISTS (SELECT 1 FROM due_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
 BEGIN INSERT INTO due_edge (source, destination, type) VALUES (NEW.source, NEW.destination, NEW.type); END;
+CREATE TABLE IF NOT EXISTS restored (       -- of due_edge those that stood before, and went with an end that was deleted there
+    source INTEGER NOT NULL, destination INTEGER NOT NULL,
+    cause INTEGER NOT NULL,                 -- that end, which is made anew
+    PRIMARY KEY (source, destination)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS restored_back ON restored (destination);
 """
-_LAST: Final = "edge_is_due"
+_LAST: Final = "restored_back"
 """What ``_TABLES`` makes last: where it is, all is."""
 
 END: Final = """

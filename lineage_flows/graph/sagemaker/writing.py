@@ -14,8 +14,8 @@ from typing import Any, Final
 from lineage_flows.errors import SageMakerError
 from lineage_flows.graph.model import Action, Artifact, Entity
 from lineage_flows.graph.sagemaker import wire
-from lineage_flows.graph.sagemaker.cache import There
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.entries import There
 from lineage_flows.graph.sagemaker.problems import no_answer_of
 
 __all__ = ["Outcome", "bring", "describe", "find_run", "is_there", "join"]

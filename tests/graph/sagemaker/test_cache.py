@@ -6,7 +6,8 @@ import pytest
 
 from lineage_flows.errors import EventError, KeeperUnavailableError
 from lineage_flows.graph.keeper import Claim, Link
-from lineage_flows.graph.sagemaker.cache import Cache, There
+from lineage_flows.graph.sagemaker.cache import Cache
+from lineage_flows.graph.sagemaker.entries import There
 from lineage_flows.graph.sagemaker.wire import Fixed
 from tests.graph.sagemaker.kit import new_cache
 
