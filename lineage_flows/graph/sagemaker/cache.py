@@ -72,6 +72,12 @@ class Cache:
                 fix=f"correct AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL_SAGEMAKER, or move {self.path} away to begin anew there",
             )
 
+    def bound(self, key: Literal["place", "account"]) -> str | None:
+        """Whose this cache is; None while that was not noted."""
+        with self._open() as connection:
+            found = connection.execute("SELECT value FROM place WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
     def due_entities(self, limit: int) -> list[DueEntity]:
         """Entities to look at, first come first; those that are parked aside."""
         with self._open() as connection:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from lineage_flows.errors import LineageError, SageMakerError
-from lineage_flows.graph.model import LineageType
+from lineage_flows.graph.model import Action, LineageType
 from lineage_flows.graph.sagemaker import wire
+from lineage_flows.graph.sagemaker.account import Account, doubt
 from lineage_flows.graph.sagemaker.cache import Cache
 from lineage_flows.graph.sagemaker.client import WORKERS, Client
 from lineage_flows.graph.sagemaker.detail import Detail, is_kept
@@ -85,7 +86,9 @@ class _Push:
         self._full: set[LineageType] = set()
         self._forgotten: set[int] = set()
         self._done = False
-        self._bound = False
+        self._account = _account(cache, client)
+        self._asked = False
+        self._doubted: list[DueEntity] = []
 
     def run(self) -> None:
         """Go on until a round has nothing left that it can do."""
@@ -115,11 +118,29 @@ class _Push:
                 self._cache.settle(item.id, item.mark)
             else:
                 todo.append(item)
+        todo = self._make_sure(todo)
         # New ones first: what is associated with them waits for nothing else. A kind at a time: one may be at its quota.
         for kind in get_args(LineageType):
             self._bring([item for item in todo if item.there is None and item.entity.lineage_type == kind])
         self._bring([item for item in todo if item.there is not None])
         return bool(found)
+
+    def _make_sure(self, items: Sequence[DueEntity]) -> list[DueEntity]:
+        """Bring one after the other until an answer shows whose account is called: several at once could land in another's.
+
+        Returns:
+            Those that are still to be brought.
+        """
+        left = sorted(items, key=_shows_late)
+        while left and not self._account.is_sure:
+            self._bring([left.pop(0)])
+        if self._account.is_sure:
+            left += self._doubted
+        else:
+            self._tried.update(item.id for item in self._doubted)
+            self._later += [doubt(item.entity.source_uri) for item in self._doubted]
+        self._doubted.clear()
+        return left
 
     def _bring(self, items: Sequence[DueEntity]) -> None:
         full = [item for item in items if item.there is None and item.entity.lineage_type in self._full]
@@ -139,11 +160,11 @@ class _Push:
 
     def _note(self, item: DueEntity, outcome: Outcome) -> None:
         if outcome.there is None:
-            self._forget([item.id])
+            if self._sure():
+                self._forget([item.id])
+            else:
+                self._doubted.append(item)
             return
-        if not self._bound:
-            self._cache.bind("account", ":".join(outcome.there.arn.split(":")[:5]))
-            self._bound = True
         self._cache.stands(item.id, outcome.there, item.mark)
         if outcome.problem is not None:
             self._cache.put_aside(item.id, str(outcome.problem))
@@ -193,6 +214,9 @@ class _Push:
         for item, vanished, error in in_parallel(self._join_one, list(todo.values()), WORKERS):
             if error is not None:
                 self._edge_failed(item, error)
+            elif vanished and not self._sure():
+                self._tried.add(item.key)
+                self._later.append(doubt(" and ".join(item.arns)))
             elif vanished:
                 if item.is_lost_with(vanished):
                     self._cache.lost([item.edge])
@@ -275,6 +299,17 @@ class _Push:
             return None
         return find_run(self._client, handle.removeprefix("run:"), namespace[1])
 
+    def _sure(self) -> bool:
+        """Whether it is certain that the account in which our things stand is called; asks for it once, where nothing has shown it.
+
+        Raises:
+            KeeperUnavailableError: it is another.
+        """
+        if not self._account.is_sure and not self._asked:
+            self._asked = True
+            self._account.ask(self._client)
+        return self._account.is_sure
+
     def _sort_out(self, error: BaseException) -> SageMakerError:
         """What an error means for the push.
 
@@ -283,6 +318,10 @@ class _Push:
         """
         if not isinstance(error, SageMakerError):
             raise error
+        if _is_doubtful(error):
+            self._sure()
+        if not self._account.is_sure and _is_silence(error):
+            self._outages += _OUTAGE // 2  # one at a time is tried here, and each waits as long
         if error.problem in {"throttled", "away"} or (error.problem == "denied" and not _is_own(error)):
             self._outages += 1
         if error.problem == "refused" and not self._done:
@@ -293,9 +332,13 @@ class _Push:
 
     def _counts(self, problem: SageMakerError) -> bool:
         """Whether a failure counts against what was sent: a refusal does when something else has passed the same way."""
+        if _is_doubtful(problem) and not self._account.is_sure:
+            return False
         return _is_own(problem) and (self._done or problem.problem != "refused")
 
     def _is_poison(self, item: DueEntity | DueEdge, problem: SageMakerError) -> bool:
+        if _is_doubtful(problem) and not self._account.is_sure:
+            return False
         return problem.problem == "invalid" or (self._counts(problem) and item.attempts + 1 >= _POISONED)
 
     def _park(self, item: DueEntity | DueEdge, problem: SageMakerError) -> None:
@@ -305,6 +348,32 @@ class _Push:
     @staticmethod
     def _say(problem: SageMakerError) -> None:
         _log.warning("lineage: SageMaker does not take something, it was put aside: %s", problem)
+
+
+def _account(cache: Cache, client: Client) -> Account:
+    """What is known of the account that a client calls; raises KeeperUnavailableError when it is another than the cache's."""
+    number = client.account_number
+    if client.account is None:
+        client.account = Account(cache)
+    client.account.expect(number)
+    return client.account
+
+
+def _shows_late(item: DueEntity) -> int:
+    """How soon bringing an entity shows whose account is called: before it writes, with one thing that is new, or not for sure."""
+    if item.there is None:
+        return 1
+    return 2 if isinstance(item.entity, Action) and item.there.digest else 0
+
+
+def _is_doubtful(problem: SageMakerError) -> bool:
+    """Whether another account might say so of what stands in ours (by which code it does is unknown)."""
+    return problem.problem in {"missing", "denied", "invalid"} and not problem.operation.startswith("Create")
+
+
+def _is_silence(problem: SageMakerError) -> bool:
+    """Whether nothing answered."""
+    return problem.problem == "away" and getattr(problem.__cause__, "response", None) is None
 
 
 def _is_own(problem: SageMakerError) -> bool:

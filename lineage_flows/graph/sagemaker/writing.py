@@ -83,7 +83,7 @@ def is_there(client: Client, entity_kind: str, arn: str) -> bool:
         SageMakerError: SageMaker cannot say.
     """
     try:
-        describe(client, entity_kind, arn)
+        client.saw(str(describe(client, entity_kind, arn)[f"{entity_kind}Arn"]))
     except SageMakerError as error:
         if error.problem == "missing":
             return False
@@ -130,7 +130,7 @@ def _create(client: Client, entity: Entity, tags: Mapping[str, str]) -> Outcome:
     state = wire.state_of(entity, fixed)
     operation, resource, parameters = wire.create(entity, state, tags)
     try:
-        arn = client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters)
+        arn = client.saw(client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters))
     except SageMakerError as error:
         if error.problem != "exists":
             raise
@@ -145,6 +145,7 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
         SageMakerError: something else has its name, or SageMaker cannot say.
     """
     answer = describe(client, entity.lineage_type, arn)
+    client.saw(str(answer[f"{entity.lineage_type}Arn"]))
     if not wire.same_thing(entity, answer.get("Source") or {}):
         raise SageMakerError(
             f"{entity.lineage_type} {entity.name} stands for something else in SageMaker",
@@ -176,7 +177,9 @@ def _looked_at(client: Client, entity: Entity, there: There) -> There:
     Raises:
         SageMakerError: it is missing, or SageMaker cannot say.
     """
-    _, found = wire.read_state(entity.lineage_type, describe(client, entity.lineage_type, there.arn))
+    answer = describe(client, entity.lineage_type, there.arn)
+    client.saw(str(answer[f"{entity.lineage_type}Arn"]))
+    _, found = wire.read_state(entity.lineage_type, answer)
     ours = set(there.held) - set(there.others)
     others = {
         key: value for key, value in _of_others(wire.unpacked(found.properties), entity).items() if key not in ours
@@ -220,4 +223,4 @@ def _find(client: Client, entity: Entity) -> str:
 
 def _update(client: Client, entity: Entity, arn: str, state: wire.State, held: set[str]) -> None:
     operation, resource, parameters = wire.update(entity, arn, state, held)
-    client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters)
+    client.saw(client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters))
