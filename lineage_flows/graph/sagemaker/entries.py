@@ -43,6 +43,7 @@ class End:
         there: what of it stands.
         due: whether it may differ from what stands.
         parked: why it is not tried.
+        unwanted: whether a person gave it up; what does not stand is not made for what is associated with it.
     """
 
     id: int
@@ -51,6 +52,7 @@ class End:
     there: There | None
     due: bool
     parked: str | None
+    unwanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class DueEdge:
 
 @dataclass(frozen=True, slots=True)
 class ParkedCall:
-    """What SageMaker would not take, in words, and why."""
+    """What SageMaker would not take, in words, and why; by ``id`` a person names it."""
 
     what: str
     reason: str
+    id: str

@@ -18,6 +18,7 @@ from lineage_flows.graph.keeper import Claim, Direction, Link
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity
 from lineage_flows.graph.sagemaker.cache import Cache
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.discarding import parked
 from lineage_flows.graph.sagemaker.entries import ParkedCall
 from lineage_flows.graph.sagemaker.jobs import training_job_of
 from lineage_flows.graph.sagemaker.push import Options, push
@@ -94,7 +95,7 @@ class SageMakerKeeper:
 
     def parked(self) -> list[ParkedCall]:
         """What SageMaker would not take, and why."""
-        return self._written().parked()
+        return parked(self._written())
 
     def backlog(self) -> tuple[int, int]:
         """How much could be written now and is not, and how many associations wait for a run that is not known yet."""

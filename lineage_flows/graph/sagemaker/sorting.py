@@ -70,7 +70,7 @@ class Sorted:
         unknown: those that wait for a run that is not known here, by its row.
         held: an end was put aside.
         unmade: an end could not be made in this push.
-        left_out: what is not kept.
+        left_out: what is not kept, and what an end was given up of.
         lost: what was to be restored, and went with both its ends.
         wanted: ends that are to be made first, by their rows.
     """
@@ -104,6 +104,9 @@ def sort_edges(cache: Cache, edges: Sequence[DueEdge], detail: Detail) -> Sorted
 
 def _sort_waiting(found: Sorted, edge: DueEdge, source: End, destination: End) -> None:
     missing = [end for end in (source, destination) if end.there is None]
+    if any(end.unwanted and not end.due for end in missing):
+        found.left_out.append(edge)
+        return
     if edge.cause is not None and _is_unwanted(destination if edge.cause == edge.source else source):
         found.lost.append(edge)
         return
