@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from lineage_flows.errors import KeeperUnavailableError
 from lineage_flows.graph.sagemaker.problems import explain, no_answer_of
+from lineage_flows.graph.sagemaker.silence import Silence
 from lineage_flows.redaction import bare_url
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Client:
         self._make = make or configured.client
         self._account = account or configured.account
         self._client: Any = None
+        self._silence = Silence()
         self.account: Account | None = None
         """What writes have shown of whose account this is; none while this client has written nothing."""
         self._pid = 0
@@ -80,6 +82,11 @@ class Client:
         """
         meta = self._connected().meta
         return str(meta.region_name) if self._is_aws() else self.place
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long nothing at all has answered what is asked; 0 when nothing is."""
+        return self._silence.seconds
 
     @property
     def account_number(self) -> str | None:
@@ -111,7 +118,8 @@ class Client:
             self.calls[operation] += 1
         for attempt in count(1):
             try:
-                answer: dict[str, Any] = getattr(client, _method(operation))(**parameters)
+                with self._silence.asking():
+                    answer: dict[str, Any] = getattr(client, _method(operation))(**parameters)
             except Exception as error:  # of what is not SageMaker's answer, botocore's parser raises what Python does
                 problem = explain(error, operation, resource, self.place)
                 if problem.problem not in _PASSING or attempt == _ATTEMPTS:
@@ -172,7 +180,8 @@ class Client:
             with self._lock:
                 if self._client is None or self._pid != os.getpid():
                     client = self._make()
-                    self._client, self._pid, self.account = client, os.getpid(), None
+                    self._client, self._pid = client, os.getpid()
+                    self.account, self._silence = None, Silence()
         return self._client
 
 

@@ -93,6 +93,10 @@ class SageMakerKeeper:
         cache.retry()
         push(cache, self._client, self._options)
 
+    def silent_for(self) -> float:
+        """Seconds for which SageMaker has answered nothing that was asked; 0 when nothing is."""
+        return self._client.silent_seconds
+
     def parked(self) -> list[ParkedCall]:
         """What SageMaker would not take, and why."""
         return parked(self._written())
