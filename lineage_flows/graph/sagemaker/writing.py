@@ -7,7 +7,7 @@ killed between a call and noting it does it again, meets what is there, and adop
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ def is_there(client: Client, entity_kind: str, arn: str) -> bool:
         SageMakerError: SageMaker cannot say.
     """
     try:
-        client.saw(str(describe(client, entity_kind, arn)[f"{entity_kind}Arn"]))
+        describe(client, entity_kind, arn)
     except SageMakerError as error:
         if error.problem == "missing":
             return False
@@ -134,7 +134,7 @@ def _create(client: Client, entity: Entity, tags: Mapping[str, str]) -> Outcome:
     except SageMakerError as error:
         if error.problem != "exists":
             raise
-        return _adopt(client, entity, _find(client, entity))
+        return _adopt(client, entity, client.saw(_find(client, entity)))
     return Outcome(There(arn, wire.digest(state), fixed, {}, tuple(state.properties)))
 
 
@@ -145,7 +145,6 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
         SageMakerError: something else has its name, or SageMaker cannot say.
     """
     answer = describe(client, entity.lineage_type, arn)
-    client.saw(str(answer[f"{entity.lineage_type}Arn"]))
     if not wire.same_thing(entity, answer.get("Source") or {}):
         raise SageMakerError(
             f"{entity.lineage_type} {entity.name} stands for something else in SageMaker",
@@ -156,7 +155,7 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
         )
     fixed, found = wire.read_state(entity.lineage_type, answer)
     # Of an action the process that runs it knows best, all of it; what is about data, several machines may know parts of.
-    foreign = {} if isinstance(entity, Action) else _of_others(wire.unpacked(found.properties), entity)
+    foreign = {} if isinstance(entity, Action) else _of_others(found.properties, entity)
     state = wire.state_of(entity, fixed, foreign)
     there = There(arn, wire.digest(state), fixed, foreign, tuple(state.properties))
     if wire.digest(found) == there.digest:
@@ -181,16 +180,19 @@ def _looked_at(client: Client, entity: Entity, there: There) -> There:
     client.saw(str(answer[f"{entity.lineage_type}Arn"]))
     _, found = wire.read_state(entity.lineage_type, answer)
     ours = set(there.held) - set(there.others)
-    others = {
-        key: value for key, value in _of_others(wire.unpacked(found.properties), entity).items() if key not in ours
-    }
+    others = _of_others(found.properties, entity, ours)
     return replace(there, others=others, held=tuple(found.properties))
 
 
-def _of_others(properties: Mapping[str, str], entity: Entity) -> dict[str, str]:
-    return {
-        key: value for key, value in properties.items() if key not in entity.properties and not key.startswith(wire.OWN)
+def _of_others(properties: dict[str, str], entity: Entity, ours: Collection[str] = ()) -> dict[str, str]:
+    """What somebody else said of a thing, with where the rest of it is that was cut short."""
+    known = {*entity.properties, *ours}
+    theirs = {
+        key: value
+        for key, value in wire.unpacked(properties).items()
+        if key not in known and not key.startswith(wire.OWN)
     }
+    return theirs | wire.pointers_of(properties, set(theirs))
 
 
 def _find(client: Client, entity: Entity) -> str:

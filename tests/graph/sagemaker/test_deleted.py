@@ -160,7 +160,9 @@ def test_a_cache_of_an_earlier_version_is_taken_on() -> None:
     keeper.upsert([said("a"), said("b")], [link("a", "b")])
     keeper.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE restored")
+        connection.execute("DROP TRIGGER entity_is_wanted_again")
+        for table in ("restored", "discarded", "unwanted"):
+            connection.execute(f"DROP TABLE {table}")
     keeper = keeper_over(double, path)
     delete(double, "a")
     keeper.upsert([said("a", "2", rows="7")])
