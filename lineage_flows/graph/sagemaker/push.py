@@ -283,7 +283,7 @@ class _Push:
             if error is not None:
                 self._later.append(self._sort_out(error))
                 self._tried.update((item.edge.source, item.edge.destination) for item in unknown[awaited.end.id])
-            elif arn is not None:
+            elif arn is not None and self._sure():  # a run of that URI may stand in another account, too
                 self._cache.stands(awaited.end.id, There(arn, "", wire.Fixed(""), {}, ()), None)
                 found = True
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.graph.kit import events_of, flow_id, graph_of
 from tests.graph.sagemaker.double import Double, refusal
 from tests.graph.sagemaker.kit import deliver, keeper_over, new_cache, plain
 from tests.graph.sagemaker.test_deleted import delete, joined, link, said, standing
-from tests.support.records import backtest_record
+from tests.support.records import backtest_record, replay_record
 
 WRITES = ("Create", "Update", "Add")
 
@@ -143,6 +144,25 @@ def test_where_all_was_deleted_a_new_thing_tells_that_it_is_our_account_and_the_
     keeper.upsert([said("a", "2", rows="7"), said("new")], [link("b", "new")])
     assert (standing(ours), joined(ours)) == ({"a", "b", "new"}, {("a", "b"), ("b", "new")})
     assert keeper.backlog() == (0, 0)
+
+
+def test_a_run_that_stands_in_another_account_is_not_taken_for_the_one_that_is_waited_for(other: Double) -> None:
+    ours, path = Double(), new_cache()
+    original = backtest_record()
+    keeper = keeper_over(ours, path)
+    deliver(keeper, events_of(replay_record(original)))
+    assert keeper.backlog()[1] > 0
+    keeper.close()
+    deliver(keeper_over(other), events_of(original))
+    with pytest.raises(KeeperUnavailableError, match="another account"):
+        keeper_over(other, path).deliver()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT arn FROM there WHERE arn LIKE '%:999999999999:%'").fetchall() == []
+    deliver(keeper_over(ours), events_of(original))
+    keeper = keeper_over(ours, path)
+    keeper.deliver()
+    assert keeper.backlog() == (0, 0)
+    assert not [arn for pair in ours.edges for arn in pair if not arn.startswith(ours.account)]
 
 
 def test_credentials_that_name_their_account_are_refused_before_any_call(path: Path, other: Double) -> None:
