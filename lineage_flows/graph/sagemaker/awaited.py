@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS foreign_thing (      -- what SageMaker made itself
 CREATE TABLE IF NOT EXISTS foreign_edge (       -- associations with it, by ARN
     source TEXT NOT NULL,
     destination TEXT NOT NULL,
-    stands INTEGER NOT NULL DEFAULT 0,
+    stands INTEGER NOT NULL DEFAULT 0,          -- 1 when it does, 2 when somebody gave it up
     after REAL NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     parked TEXT,
@@ -130,8 +131,7 @@ class Store:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        made = "SELECT count(*) FROM sqlite_schema WHERE name = 'foreign_edge'"
-        self._made: bool = connection.execute(made).fetchone() != (0,)
+        self._made = _is_made(connection)
 
     def notice(self, now: float) -> None:
         """Begin to wait for what SageMaker makes of things of ours that stand by now."""
@@ -241,19 +241,6 @@ class Store:
                 (wish.source, wish.destination, wish.attempts + 1, after, parked),
             )
 
-    def parked(self) -> list[tuple[str, str]]:
-        """What is awaited no more, or could not be associated, and why."""
-        if not self._made:
-            return []
-        things = self._connection.execute(
-            """SELECT 'what SageMaker makes of ' || e.source_uri, a.parked FROM awaited a JOIN entity e ON e.id = a.id
-            WHERE a.parked IS NOT NULL ORDER BY a.id"""
-        ).fetchall()
-        edges = self._connection.execute(
-            "SELECT source || ' and ' || destination, parked FROM foreign_edge WHERE parked IS NOT NULL ORDER BY 1"
-        ).fetchall()
-        return [*things, *edges]
-
     def waiting(self) -> int:
         """How many things are awaited of which nothing has been found yet."""
         if not self._made:
@@ -284,3 +271,39 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def parked_joins(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """What is awaited no more, or could not be associated: what names it, what it is, and why."""
+    if not _is_made(connection):
+        return []
+    things = connection.execute(
+        """SELECT 'join/' || a.id, 'what SageMaker makes of ' || e.source_uri, a.parked FROM awaited a JOIN entity e ON e.id = a.id
+        WHERE a.parked IS NOT NULL ORDER BY a.id"""
+    ).fetchall()
+    edges = connection.execute(
+        "SELECT source, destination, parked FROM foreign_edge WHERE parked IS NOT NULL ORDER BY 1, 2"
+    ).fetchall()
+    return [*things, *((_edge_id(*ends), " and ".join(ends), why) for *ends, why in edges)]
+
+
+def give_up_join(connection: sqlite3.Connection, name: str) -> bool:
+    """Somebody gives up what ``parked_joins`` names: whether it was still there."""
+    number = name.removeprefix("join/")
+    if number.isdecimal():
+        query = "UPDATE awaited SET settled = 1, parked = NULL WHERE id = ? AND parked IS NOT NULL"
+        return connection.execute(query, (int(number),)).rowcount > 0
+    for ends in connection.execute("SELECT source, destination FROM foreign_edge WHERE parked IS NOT NULL").fetchall():
+        if _edge_id(*ends) == name:
+            query = "UPDATE foreign_edge SET stands = 2, parked = NULL WHERE source = ? AND destination = ?"
+            return connection.execute(query, ends).rowcount > 0
+    return False
+
+
+def _edge_id(source: str, destination: str) -> str:
+    return f"join/x{sha256(f'{source} {destination}'.encode()).hexdigest()[:12]}"  # with a letter: no row's number
+
+
+def _is_made(connection: sqlite3.Connection) -> bool:
+    made = "SELECT count(*) FROM sqlite_schema WHERE name = 'foreign_edge'"
+    return bool(connection.execute(made).fetchone() != (0,))

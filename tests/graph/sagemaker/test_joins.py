@@ -14,10 +14,11 @@ from lineage_flows.endpoint.server import Endpoint
 from lineage_flows.graph.model import Action
 from lineage_flows.graph.query import downstream, upstream
 from lineage_flows.graph.sagemaker import SageMakerKeeper, awaited, joins, open_sagemaker
+from lineage_flows.graph.sagemaker.discarding import discard, discarded, left
 from lineage_flows.records import RunRecord
 from tests.graph.jobs import IMAGE, PLACE, arn_of, preparing, s3, scoring, thing, training
 from tests.graph.kit import events_of, graph_of, output_of, record_of
-from tests.graph.sagemaker.double import ACCOUNT, Double, refusal
+from tests.graph.sagemaker.double import Double, refusal
 from tests.graph.sagemaker.kit import deliver, keeper_over, new_cache
 from tests.support.records import at, backtest_record, step
 
@@ -36,7 +37,7 @@ class WithComponents(Double):
         """Do what SageMaker does of its own accord when a job runs."""
         kind = job.rpartition(":")[2].partition("/")[0]
         name = name or f"{job.rpartition('/')[2]}-aws-{kind}"
-        arn = f"{ACCOUNT}:experiment-trial-component/{name}"
+        arn = f"{self.account}:experiment-trial-component/{name}"
         source = {"SourceArn": job, "SourceType": f"SageMaker{kind.removesuffix('-job').capitalize()}Job"}
         self.components[arn] = {
             "TrialComponentArn": arn, "TrialComponentName": name, "Source": source, "Status": {"PrimaryStatus": status},
@@ -57,7 +58,7 @@ class WithComponents(Double):
             if not number and (item["kind"], source["SourceUri"], source.get("SourceTypes")) == (kind, uri, None):
                 return arn
         key = number if number else json.dumps([uri, []])
-        arn = f"{ACCOUNT}:{kind.lower()}/{abs(hash(key)):032x}"
+        arn = f"{self.account}:{kind.lower()}/{abs(hash(key)):032x}"
         self.entities[arn] = {
             "kind": kind, f"{kind}Arn": arn, f"{kind}Type": "Own", "Source": {"SourceUri": uri}, "CreationTime": OVER,
             "Name": None, f"{kind}Name": f"own-{kind}",
@@ -288,6 +289,36 @@ def test_what_is_denied_is_put_aside_with_its_reason_and_holds_back_no_run(opera
     assert "TrainingJob" in {node.entity.type for node in upstream(keeper, output_of_step(keeper, scoring(1, 1))).nodes}
 
 
+@pytest.mark.parametrize("operation", ["ListTrialComponents", "AddAssociation"])
+def test_what_was_put_aside_can_be_given_up_and_stays_so(operation: str, clock: list[float]) -> None:
+    double = WithComponents()
+    double.run(arn_of("Nightly-1"), reads=["s3://desk/train"], writes=[MODEL])
+
+    def before(called: str, given: dict[str, Any]) -> None:
+        if called == operation and (called != "AddAssociation" or "trial-component" in given["DestinationArn"]):
+            raise refusal("AccessDeniedException", f"not authorized to perform: sagemaker:{operation}")
+
+    double.before = before
+    keeper = keeper_over(double)
+    bring(keeper, *day())
+    cache = keeper._cache
+    assert cache is not None
+    (first, *others) = left(cache)
+    assert first.id.startswith("join/")
+    assert {item.id for item in keeper.parked()} == {first.id, *(item.id for item in others)}
+    (gone,) = discard(cache, [first], "risk")
+    assert (gone.what, gone.who) == (first.what, "risk")
+    assert operation in gone.reason
+    assert discard(cache, [first], "risk") == [], "it is gone"
+    discard(cache, others, "risk")
+    assert keeper.parked() == []
+    assert len(discarded(cache)) == 1 + len(others)
+    double.before = lambda called, given: None
+    double.calls.clear()
+    keeper.deliver()
+    assert double.calls[operation] == 0, "what was given up is not tried again"
+
+
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", "ExpiredTokenException"])
 def test_an_outage_of_the_look_is_no_failure_of_the_delivery(code: str, clock: list[float]) -> None:
     double = WithComponents()
@@ -462,7 +493,7 @@ def test_secrets_among_the_parameters_of_a_component_are_not_shown(clock: list[f
     component = keeper_over(double).get([arn])[arn]
     assert "hush" not in str(component)
     assert '"depth":5.0' in component.properties["parameters"]
-    assert keeper_over(double).get([f"{ACCOUNT}:experiment-trial-component/none"]) == {}
+    assert keeper_over(double).get([f"{double.account}:experiment-trial-component/none"]) == {}
 
 
 def test_who_may_not_look_at_a_component_still_sees_that_it_is_there() -> None:
