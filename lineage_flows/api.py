@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lineage_flows.content.store import Store
     from lineage_flows.graph.keeper import Direction, Keeper
+    from lineage_flows.graph.model import Artifact
     from lineage_flows.graph.neptune.export import Exported
     from lineage_flows.graph.neptune.load import Loaded
     from lineage_flows.graph.neptune.tables import Format
@@ -184,6 +185,19 @@ class Lineage:
         from lineage_flows.graph.sagemaker import SageMakerKeeper
 
         return self._keeper.training_job(uri) if isinstance(self._keeper, SageMakerKeeper) else None
+
+    def registered(self, group: str | None = None, *, of: str | None = None) -> list[Artifact]:
+        """Versions of models in SageMaker's model registry that the graph knows, by group and newest first.
+
+        Args:
+            group: only those of this group.
+            of: only those that were made from this: the versions that a dataset reached.
+        """
+        from lineage_flows.graph.packages import packages, packages_of
+
+        if of is None:
+            return packages(self._keeper, group)
+        return packages_of([node.entity for node in self.downstream(of).nodes], group)
 
     def downstream(self, reference: str, depth: int | None = None) -> Walk:
         """Everything that was made from a thing. A run stands for all it gave out.
