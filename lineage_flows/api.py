@@ -69,7 +69,8 @@ def lineage(settings: Settings | None = None) -> Lineage:
 class Lineage:
     """A graph and the blobs it names, open for questions. Safe for threads; close it, or use it in a ``with`` statement.
 
-    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, or ``commit:SHA``. Wherever one is
+    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, ``GROUP/VERSION`` of a
+    registered model, or ``commit:SHA``. Wherever one is
     taken, ``UnknownReferenceError`` says that it means nothing in the graph, ``AmbiguousReferenceError`` that it means more than
     one thing, and ``GraphError`` that the graph cannot be read.
     """

@@ -22,6 +22,7 @@ from lineage_flows.events.event import Event, EventKind
 from lineage_flows.events.facets import CORE, Facet, Facets
 from lineage_flows.events.text import encode, utc
 from lineage_flows.graph.identity import value_name
+from lineage_flows.record_base import REGISTRATION
 from lineage_flows.redacted_documents import document
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ __all__ = [
     "tell_run",
 ]
 
-JOB: Final = "lineage_flows.register_model"
+JOB: Final = REGISTRATION
 """What a registration is called: its job in OpenLineage, and by what a run's dataset was seen."""
 
 _CALL: Final = "call sagemaker.CreateModelPackage"

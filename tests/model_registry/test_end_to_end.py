@@ -156,7 +156,9 @@ def test_it_is_said_once_in_valid_events(ran: Ran) -> None:
 def test_a_replay_registers_nothing(ran: Ran, cloud: Cloud, tmp_path: Path) -> None:
     done = said(ran.out)
     (flow,) = [record for record in ran.records() if isinstance(record, FlowRecord)]
-    environment = flow_environment(ran.home, **{**registry_environment(cloud), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    environment = flow_environment(
+        ran.home, **{**registry_environment(cloud), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    )
     program = str(Path(sys.executable).parent / "lineage-flows")
     replay = subprocess.run(
         [program, "replay", flow.run_id, "--json"],
