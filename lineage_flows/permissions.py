@@ -40,8 +40,8 @@ MANAGED_BY: Final = ("managed-by", "lineage-flows")
 """The tag of all that the product makes in SageMaker; the roles know their own by it."""
 
 Scope = Literal["any", "new", "ours", "unmanaged", "pending"]
-"""Of which resources: all; those made by the very call, with our tag; those with our tag; those without the tag ``managed-by``; those
-made by the very call as waiting for approval."""
+"""Of which resources: all; those made by the very call, with our tag; those with our tag; those without the tag ``managed-by``;
+those made by the very call as waiting for approval."""
 
 Verb = Literal["capture", "deliver", "ask", "replay", "register", "prune", "check"]
 Role = Literal["writer", "reader", "replayer", "registrar", "pruner"]
@@ -245,7 +245,8 @@ VERBS: Final[dict[Verb, tuple[Permission, ...]]] = {
         *_each(("iam:GetRole", "iam:SimulatePrincipalPolicy"), "role"),
     ),
 }
-"""What the product calls, by what it does: keep blobs, write the graph, answer questions, replay, register models, forget, and ``doctor --aws``."""
+"""What the product calls, by what it does: keep blobs, write the graph, answer questions, replay, register models, forget, and
+``doctor --aws``."""
 
 ROLES: Final[dict[Role, tuple[Verb, ...]]] = {
     "reader": ("ask", "check"),

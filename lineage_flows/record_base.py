@@ -36,7 +36,7 @@ DatasetKind = Literal["DataSet", "Model", "Job", "Endpoint"]
 
 
 REGISTRATION = "lineage_flows.register_model"
-"""By what a dataset is seen that a registration in the model registry tells of: SageMaker's, and made by no repetition of the run."""
+"""By what a dataset is seen that a registration in the model registry tells of; a repetition of the run does not make it again."""
 
 
 class Frozen(BaseModel):

@@ -130,10 +130,10 @@ def test_a_denied_call_names_action_resource_and_role():
     ("code", "operation", "service", "action", "resource"),
     [
         ("AccessDeniedException", "CreateArtifact", "sagemaker", "sagemaker:CreateArtifact", "artifact/*"),
-        ("AccessDenied", "PutObject", "s3", "s3:PutObject", "bucket's objects"),
+        ("AccessDenied", "PutObject", "s3", "s3:PutObject", "bucket's objects or bucket's models"),
         ("403", "HeadObject", "s3", "s3:GetObject", "bucket's objects"),
         ("403", "HeadBucket", "s3", "s3:ListBucket", "bucket"),
-        ("AccessDenied", "UploadPart", "s3", "s3:PutObject", "bucket's objects"),
+        ("AccessDenied", "UploadPart", "s3", "s3:PutObject", "bucket's objects or bucket's models"),
         ("AccessDeniedException", "QueryLineage", "sagemaker", "sagemaker:QueryLineage", ""),
     ],
 )

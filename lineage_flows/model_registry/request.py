@@ -84,7 +84,7 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     try:
         read_request(input_shape(operation), dict(request))
     except ServiceError as error:
-        why = " ".join(str(error).split())
+        why = " ".join(error.message.split())
         raise RegistrationError("the model cannot be registered like this", why=why, fix="correct it") from None
 
 
