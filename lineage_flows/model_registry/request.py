@@ -21,6 +21,7 @@ from lineage_flows.endpoint.errors import ServiceError
 from lineage_flows.endpoint.shapes import input_shape
 from lineage_flows.endpoint.validation import read_request
 from lineage_flows.errors import RegistrationError
+from lineage_flows.graph.identity import fit_metadata
 from lineage_flows.model_registry.registered import Wanted
 from lineage_flows.model_registry.subject import Subject
 from lineage_flows.permissions import MANAGED_BY
@@ -122,7 +123,7 @@ def package_request(
         "GeneratedBy": "lineage-flows",
         "ProjectId": namespace or None,
     }
-    request["MetadataProperties"] = {key: text[: _limit(key)] for key, text in said.items() if text}
+    request["MetadataProperties"] = {key: fit_metadata(text) for key, text in said.items() if text}
     if wanted.image:
         container = {"Image": wanted.image, **({"ModelDataUrl": model_data} if model_data else {})}
         request["InferenceSpecification"] = {
@@ -161,12 +162,6 @@ def _properties(
         if text and len(text) <= _longest_value() and not _TEXTS.search(text):
             found[f"{OWN}{name}"] = text
     return found
-
-
-@lru_cache(maxsize=8)
-def _limit(name: str) -> int:
-    shape = input_shape("CreateModelPackage").members["MetadataProperties"].members[name]
-    return int(shape.metadata["max"])
 
 
 @lru_cache(maxsize=1)
