@@ -99,7 +99,7 @@ def register_model(
         BlobMissingError, BlobAlteredError: its content is needed, and was pruned or altered.
         AwsError: no credentials, no region, a refusal. PermissionDeniedError: names action, resource, and the role that has it.
     """
-    from lineage_flows.model_registry import register
+    from lineage_flows.model_registry.register import register
     from lineage_flows.model_registry.registered import Wanted
 
     wanted = Wanted(

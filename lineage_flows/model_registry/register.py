@@ -6,6 +6,7 @@ written, as far as AWS lets itself be asked.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -51,6 +52,8 @@ __all__ = ["register"]
 
 _S3: Final = "s3://"
 _ENDING: Final = ".tar.gz"
+_REPLAY: Final = "LINEAGE_FLOWS_REPLAY_SPEC"
+"""See ``replay.child``, which lies above."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,7 @@ def register(model: object, wanted: Wanted, settings: Settings | None = None) ->
         log = files.current()
     place = inside(active.session, log) if active is not None and log is not None else None
     settings = settings or (active.settings if active is not None else load_settings())
+    settings.check_home()
     with unobserved():  # what is registered is told in one way, and not by what is seen of these calls as well
         return _Registration(wanted, settings, place).of(model)
 
@@ -103,6 +107,10 @@ class _Registration:
         interceptor = active.session.interceptor if active is not None else None
         if interceptor is not None:
             return self._replayed(model, interceptor.original, interceptor.strip)
+        if os.environ.get(
+            _REPLAY
+        ):  # a script that a replayed flow has started, and that has nothing to do with Prefect
+            raise RegistrationError("a replay registers no model", fix="run the flow itself to register it")
         began = now()
         if self._place is not None:
             cannot_repeat(self._place.log)
@@ -203,6 +211,13 @@ class _Registration:
         if named is None:
             raise RegistrationError(f"{uri} is not there", fix="correct it, or write it first")
         is_model = uri == found.subject.source_uri
+        known = dict(found.subject.source_types).get("S3ETag")
+        if is_model and named[0] is not None and known not in {None, named[0]}:
+            raise RegistrationError(
+                f"{uri} is another version now than the one that lineage knows",
+                why=f"its ETag was {known} and is {named[0]}",
+                fix="register it right after it is written, or give every model a place of its own",
+            )
         if is_model and not found.subject.source_types and found.source is not None and named[0] is not None:
             # The graph knows it without a version, as what a training job leaves; what it is now tells it from what follows.
             types = {"S3ETag": named[0], **({"S3Version": named[1]} if named[1] else {})}

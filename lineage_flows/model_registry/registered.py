@@ -28,7 +28,7 @@ class RegisteredModel(Frozen):
         content: what tells this model from another: its fingerprint, or the name of its version in S3.
         source_uri: the model in the lineage graph; None when the step that registers it makes it, so that it has no name yet.
         model_data: where its data lies in S3; None when the package names none.
-        run_id: the flow run that made the model; None when that is not known.
+        run_id: the flow run that made the model, of subflows the one at the top; None when that is not known.
         step_id: the task run that made it; None when the flow's own code did, or that is not known.
         registered_by: the run that said this registration in the graph: a task or flow run, or a run of its own outside of any.
     """

@@ -35,7 +35,7 @@ class Subject:
         content: see ``RegisteredModel``.
         source_uri: of its artifact; None when it has none yet.
         source_types: the rest of the artifact's identity.
-        run_id: the flow run that made it.
+        run_id: the flow run at whose top it was made.
         step_id: the task run that made it.
         flow: that flow's name.
         task: that task's name.
@@ -155,16 +155,16 @@ def _with_maker(keeper: Keeper, known: Subject, artifact: Artifact) -> Subject:
     maker = next(_makers(keeper, artifact), None)
     if maker is None:
         return known
-    flow_run_id = maker.properties.get("flowRunId")
-    if flow_run_id is None:
+    flow_run_id = maker.properties.get("rootRunId") or maker.properties.get("flowRunId")
+    if maker.properties.get("flowRunId") is None:
         return replace(
             known,
-            run_id=maker.source_id,
+            run_id=flow_run_id or maker.source_id,
             flow=maker.properties.get("flow"),
             commit=maker.metadata.commit_id,
             repository=maker.metadata.repository,
         )
-    (run,) = keeper.list_actions(run_id=flow_run_id)[:1] or (maker,)
+    (run,) = keeper.list_actions(run_id=flow_run_id)[:1] or [maker]
     return replace(
         known,
         run_id=flow_run_id,

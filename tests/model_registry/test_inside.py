@@ -1,4 +1,4 @@
-"""Registering inside of runs: in the step that fits, after a failed attempt, what another run made alike, what was just put into S3."""
+"""Registering inside of runs: in the step that fits, after a failed attempt, what another run made alike, what was put into S3."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lineage_flows import lineage
+from lineage_flows import lineage, register_model
+from lineage_flows.errors import RegistrationError
 from lineage_flows.settings import load_settings
 from tests.model_registry.test_end_to_end import prices, registry_environment
 from tests.support.cloud import Cloud
@@ -155,3 +156,14 @@ def test_what_an_earlier_step_put_into_s3_is_that_very_version(ran: Ran, told: l
             node.entity for node in graph.upstream(done["arn"]).nodes if node.entity.source_uri == done["source_uri"]
         ]
     assert [[item.type for item in found.source_types] for found in objects] == [["S3ETag"]]  # type: ignore[union-attr]
+
+
+def test_what_was_put_over_is_not_taken_for_what_lineage_knows(
+    ran: Ran, told: list[dict[str, Any]], cloud: Cloud
+) -> None:
+    uri = one(told, "put")["source_uri"]
+    settings = load_settings(home=ran.home)
+    assert register_model(uri, group="inside-put", any_kind=True, settings=settings).arn == one(told, "put")["arn"]
+    cloud.client("s3").put_object(Bucket="models-of-desk", Key="put/model.tar.gz", Body=b"another")
+    with pytest.raises(RegistrationError, match="another version now"):
+        register_model(uri, group="inside-put", any_kind=True, settings=settings)

@@ -27,9 +27,10 @@ from lineage_flows.errors import (
     RegistrationError,
     UnknownReferenceError,
 )
-from lineage_flows.model_registry import RegisteredModel
 from lineage_flows.model_registry.client import Registry
+from lineage_flows.model_registry.registered import RegisteredModel
 from lineage_flows.records import BlobRef, RunRecord
+from lineage_flows.replay.child import SPEC_VARIABLE
 from lineage_flows.settings import Settings, load_settings
 from tests.support.cloud import ACCOUNT, REGION, Cloud
 from tests.support.graphs import keep_run
@@ -339,3 +340,12 @@ def test_it_says_what_it_was_called_with_in_its_event(settings: Settings, kept: 
     assert (facet["sourceUri"], facet["artifactType"]) == (done.arn, "Model")
     assert facet["givenProperties"]["approval"] == "PendingManualApproval"
     assert "register_model" in lineage_flows.__all__
+
+
+def test_a_script_that_a_replay_starts_registers_nothing(
+    cloud: Cloud, settings: Settings, kept: RunRecord, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SPEC_VARIABLE, "a spec")
+    with pytest.raises(RegistrationError, match="a replay registers no model"):
+        register_model(kept.flow.run_id, group=group, settings=settings)
+    assert nothing_was_written(cloud, group)
