@@ -122,7 +122,8 @@ class BlobAlteredError(ContentError):
         super().__init__(
             f"blob {digest} was altered",
             why=f"its bytes in {where} now hash to {found}",
-            fix="restore it from a backup of the store; nothing was read from it",
+            fix="restore it from a backup of the store (or an earlier version of the object), or delete it, so that a run that has "
+            "the same bytes puts them there again; nothing was read from it",
         )
 
 

@@ -14,6 +14,7 @@ import orjson
 
 from lineage_flows.errors import GraphError
 from lineage_flows.graph import rows
+from lineage_flows.graph.deletions import COLUMNS, undeleted
 from lineage_flows.graph.keeper import META, PROPERTY, Claim, Layers, Link, flatten, merge
 from lineage_flows.graph.model import Use
 
@@ -21,12 +22,13 @@ __all__ = ["write"]
 
 
 def write(connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequence[Link]) -> None:
-    """Merge claims into entities and add what is new of links.
+    """Merge claims into entities and add what is new of links; see ``deletions`` for what somebody deleted.
 
     Raises:
         EventError: an entity would break a limit of the model.
         GraphError: a link names an artifact or context that nobody claimed.
     """
+    claims, links = undeleted(connection, claims, links)
     entities = _load(connection, claims)
     touched = [state for state in (_fold(entities, claim) for claim in claims) if state is not None]
     _store(connection, {id(state): state for state in touched}.values())
@@ -146,12 +148,8 @@ def _store(connection: sqlite3.Connection, states: Iterable[_State]) -> None:
     connection.executemany(_UPDATE, changed)
 
 
-_COLUMNS = (
-    "arn", "handle", "lineage", "type", "name", "source_uri", "sources", "created", "modified", "flow", "run_name", "parent",
-    "commit_id", "layers", "words",
-)  # fmt: skip
-_INSERT = f"INSERT INTO entity ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
-_UPDATE = f"UPDATE entity SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE id = ?"  # noqa: S608 - constants
+_INSERT = f"INSERT INTO entity ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
+_UPDATE = f"UPDATE entity SET {', '.join(f'{column} = ?' for column in COLUMNS)} WHERE id = ?"  # noqa: S608 - constants
 
 
 def _store_links(connection: sqlite3.Connection, links: Sequence[Link]) -> None:
