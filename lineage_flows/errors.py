@@ -23,6 +23,7 @@ __all__ = [
     "PermissionDeniedError",
     "RecordFormatError",
     "RecordingError",
+    "RegistrationError",
     "ReplayError",
     "SageMakerError",
     "SettingsError",
@@ -244,6 +245,10 @@ class PermissionDeniedError(AwsError):
         else:
             fix = f"no role of infra/ has {action}; grant it, or leave out what needs it"
         super().__init__(f"AWS denied {action}{f' on {resource}' if resource else ''}", why=why.rstrip("."), fix=fix)
+
+
+class RegistrationError(LineageError):
+    """A model cannot be registered: it is none, its data is not there, or SageMaker's registry would not take it as asked for."""
 
 
 class RecordFormatError(LineageError):
