@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import orjson
 
@@ -26,6 +26,7 @@ from lineage_flows.graph.sagemaker.wire import Fixed
 
 __all__ = ["Cache"]
 
+_FULL: Final = "full:"
 _abandoned: list[sqlite3.Connection] = []
 """Connections inherited over a fork; see ``embedded``."""
 
@@ -77,6 +78,17 @@ class Cache:
         with self.transaction() as connection:
             found = connection.execute("SELECT value FROM place WHERE key = ?", (key,)).fetchone()
         return None if found is None else str(found[0])
+
+    def note_full(self, kind: str, until: float) -> None:
+        """The account may have no more of a kind (``Association``, or an entity's); it is not tried until a moment (Unix)."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO place VALUES (?, ?)", (f"{_FULL}{kind}", str(until)))
+
+    def full(self, now: float) -> set[str]:
+        """The kinds of which ``note_full`` said so."""
+        with self.transaction() as connection:
+            found = connection.execute("SELECT key, value FROM place WHERE key LIKE ?", (f"{_FULL}%",)).fetchall()
+        return {key.removeprefix(_FULL) for key, until in found if now < float(until)}
 
     def due_entities(self, limit: int) -> list[DueEntity]:
         """Entities to look at, first come first; those that are parked aside."""
@@ -215,6 +227,7 @@ class Cache:
         with self.transaction() as connection:
             connection.execute("UPDATE due SET parked = NULL, attempts = 0 WHERE parked IS NOT NULL")
             connection.execute("UPDATE due_edge SET parked = NULL, attempts = 0, after = 0")
+            connection.execute("DELETE FROM place WHERE key LIKE ?", (f"{_FULL}%",))
 
     def counts(self) -> dict[str, int]:
         """How many of each kind stand there by this home's doing: ``Artifact``, ``Action``, ``Context``, ``Association``."""

@@ -40,6 +40,8 @@ _OUTAGE: Final = 5
 """Failures that are no fault of what was sent, after which a push ends: SageMaker throttles, or is away."""
 _PATIENT: Final = frozenset({"limit", "denied", "refused"})
 """Problems of single things, or of a kind of them, that the next push meets again: no reason to stop taking events."""
+_FULL_FOR: Final = 300.0
+"""Seconds for which a reached quota is not tried again: somebody has to raise it, or prune."""
 _FIRST_WAIT: Final = 60.0
 _LONGEST_WAIT: Final = 3600.0
 _NAMESPACE: Final = re.compile(r"prefect://([^/]+)/")
@@ -83,7 +85,7 @@ class _Push:
         self._later: list[LineageError] = []
         self._tried: set[int | tuple[int, int]] = set()
         self._outages = 0
-        self._full: set[LineageType] = set()
+        self._full = cache.full(time.time())
         self._forgotten: set[int] = set()
         self._done = False
         self._account = _account(cache, client)
@@ -174,8 +176,7 @@ class _Push:
         self._tried.add(item.id)
         problem = self._sort_out(error)
         if problem.problem == "limit":
-            self._full.add(item.entity.lineage_type)
-            self._later.append(problem)
+            self._is_full(item.entity.lineage_type, problem)
         elif self._is_poison(item, problem):
             self._park(item, problem)
         else:
@@ -185,6 +186,8 @@ class _Push:
 
     def _edges(self) -> bool:
         now = time.time()
+        if "Association" in self._full:
+            return False
         found = self._cache.due_edges(_AT_ONCE + len(self._tried), now)
         found = [edge for edge in found if (edge.source, edge.destination) not in self._tried]
         if not found:
@@ -214,6 +217,8 @@ class _Push:
         for item, vanished, error in in_parallel(self._join_one, list(todo.values()), WORKERS):
             if error is not None:
                 self._edge_failed(item, error)
+                if "Association" in self._full:
+                    break
             elif vanished and not self._sure():
                 self._tried.add(item.key)
                 self._later.append(doubt(" and ".join(item.arns)))
@@ -227,9 +232,8 @@ class _Push:
                 self._done = True
                 self._cache.joined([(item.edge, item.pair)])
         self._forget(sorted(gone))
-        self._tried.update(
-            item.key for item in doubles if todo[item.pair].key in self._tried
-        )  # the others find it standing
+        # The others find it standing.
+        self._tried.update(item.key for item in doubles if todo[item.pair].key in self._tried)
 
     def _forget(self, numbers: Sequence[int]) -> None:
         """What has vanished is made anew, once in a push.
@@ -269,12 +273,20 @@ class _Push:
     def _edge_failed(self, item: Ready, error: BaseException) -> None:
         self._tried.add(item.key)
         problem = self._sort_out(error)
-        if self._is_poison(item.edge, problem):
+        if problem.problem == "limit":
+            self._is_full("Association", problem)
+        elif self._is_poison(item.edge, problem):
             self._park(item.edge, problem)
         else:
             if self._counts(problem):
                 self._cache.failed(item.edge)
             self._later.append(problem)
+
+    def _is_full(self, kind: str, problem: SageMakerError) -> None:
+        """A quota is reached: nothing more of that kind is tried for a while."""
+        self._full.add(kind)
+        self._cache.note_full(kind, time.time() + _FULL_FOR)
+        self._later.append(problem)
 
     def _look_up(self, unknown: Mapping[int, Sequence[Awaited]], now: float) -> bool:
         """Look for runs that another machine delivered: whether one was found. The others are looked for again, ever less often."""
