@@ -83,7 +83,7 @@ def chaos(
     seed: int = 1,
     seconds: float = 4 * 3600,
 ) -> Chaos:
-    """Deliver ``runs`` runs of ``steps`` steps (all five by default) while the delivering process is killed at ``kills`` random calls.
+    """Deliver ``runs`` runs of ``steps`` steps (all five by default) while the deliverer is killed at ``kills`` random calls.
 
     Raises:
         AssertionError: it does not end in time.
