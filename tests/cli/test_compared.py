@@ -28,6 +28,7 @@ def test_values_that_lie_apart_are_shown_with_both_and_by_how_much(monkeypatch, 
     assert "1.2345 → 1.2346" in said
     assert "rel 8.1e-05" in said
     assert "tolerance *:rel=0.1" in said
+    assert "default" not in said
 
 
 def test_many_parts_are_counted(monkeypatch, capsys):
