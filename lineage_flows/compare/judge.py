@@ -15,6 +15,7 @@ from lineage_flows.compare.names import Folders, short
 from lineage_flows.compare.saying import said
 from lineage_flows.compare.steps import Pair
 from lineage_flows.compare.values import ValueComparison, compare_refs, scope_of, worst
+from lineage_flows.record_base import REGISTRATION
 from lineage_flows.records import (
     DatasetRef,
     ErrorRef,
@@ -205,9 +206,10 @@ def _ran(record: StepRecord | FlowRecord) -> bool:
 
 
 def _last_writes(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, str | None]:
+    """What was written; a version in the model registry has a name of its own each time, and a replay makes none."""
     found: dict[str, str | None] = {}
     for item in sorted(datasets, key=lambda dataset: dataset.order):
-        if item.direction == "write":
+        if item.direction == "write" and item.via != (REGISTRATION,):
             found[folders.name(item.path)] = item.content_id
     return found
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage_flows.errors import GraphError, KeeperUnavailableError, SageMakerError
-from lineage_flows.graph.identity import artifact_arn
+from lineage_flows.graph.identity import artifact_arn, fit_text
 from lineage_flows.graph.keeper import PROPERTY, Claim
 from lineage_flows.graph.sagemaker import quotas, writing
 from tests.graph.kit import events_of, flow_id, graph_of
@@ -428,6 +428,26 @@ def test_two_homes_that_say_different_things_of_one_data_set_keep_both() -> None
     here.upsert([said("2", a="1", c="3"), Claim(**{**vars_of(said("2")), "facts": {f"{PROPERTY}gone": None}})])
     (artifact,) = here.list_artifacts()
     assert artifact.properties == {"a": "1", "b": "2", "c": "3"}
+
+
+def test_of_two_homes_whose_values_were_cut_short_each_says_where_the_rest_of_its_own_is() -> None:
+    double = Double()
+    here, there = keeper_over(double), keeper_over(double)
+    time = "2026-11-20T00:00:00.000000Z"
+
+    def said(stamp: str, name: str) -> Claim:
+        facts = {"type": "DataSet", f"{PROPERTY}{name}": fit_text(f"{stamp} " * 5000)}
+        return Claim("Artifact", artifact_arn("s3://b/x", ()), None, "s3://b/x", (), None, stamp, time, facts)
+
+    here.upsert([said("1", "mine")])
+    there.upsert([said("1", "theirs")])
+    for stamp in "23":
+        here.upsert([said(stamp, "mine")])
+        there.upsert([said(stamp, "theirs")])
+    properties = double.named("s3://b/x")["Properties"]
+    assert {"mine", "theirs"} < properties.keys()
+    for name in ("mine", "theirs"):
+        assert properties["lineage-flows.whole"].count(f"leaves out of {name} stands in") == 1
 
 
 def vars_of(claim: Claim) -> dict[str, Any]:
