@@ -57,7 +57,7 @@ def replay(
 
     Returns:
         Completed with the report when the replay is identical or equal within tolerance; Failed, with one line that says where
-        and why they part, when it is different or cannot be done.
+        and why they part, when it is different or cannot be done or compared.
     """
     report = replay_run(
         run or _found(strategy, model, date, at), code_path=Path(code) if code else None, clock=clock, timeout=timeout
@@ -66,7 +66,7 @@ def replay(
         key="replay-verdict", table=_table(report), description=f"**{report.verdict}**: {report.summary}"
     )
     answer = report.model_dump(mode="json")
-    if report.verdict == "different":
+    if report.exit_code != 0:
         return Failed(message=report.summary, data=answer)
     return Completed(message=f"{report.verdict}: {report.summary}", data=answer)
 

@@ -23,6 +23,7 @@ from lineage_flows.records import RunRecord, read_run_record
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from os import PathLike
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lineage_flows.graph.neptune.export import Exported
     from lineage_flows.graph.neptune.load import Loaded
     from lineage_flows.graph.neptune.tables import Format
+    from lineage_flows.tolerances import ToleranceRule
 
 __all__ = [
     "ColumnLink",
@@ -333,15 +335,21 @@ class Lineage:
             patience=patience,
         )
 
-    def diff(self, a: str, b: str) -> RunDifference:
+    def diff(self, a: str, b: str, *, tolerances: Iterable[ToleranceRule] = ()) -> RunDifference:
         """All that differs between two runs; what is no longer in the store is compared by fingerprint alone.
+
+        Args:
+            a: the one run: id, the start of one, or name.
+            b: the other run.
+            tolerances: rules of tolerance beside those of the settings; of equally specific ones these decide.
 
         Raises:
             LineageError: see ``record``, for either run.
         """
         from lineage_flows.compare import compare_runs
 
-        return compare_runs(self.record(a), self.record(b), read=self.read)
+        rules = (*self._settings.tolerances, *tolerances)
+        return compare_runs(self.record(a), self.record(b), read=self.read, tolerances=rules)
 
     def _one(self, reference: str) -> str:
         from lineage_flows.graph.reference import resolve_one

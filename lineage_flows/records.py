@@ -27,6 +27,15 @@ from lineage_flows.record_code import (
     SourceTree,
 )
 from lineage_flows.record_gaps import Gap, GapKind, Ledger, Tally
+from lineage_flows.record_replay import (
+    Cause,
+    ReplayInfo,
+    ReplayOutcome,
+    StepComparison,
+    StepVerdict,
+    ValueDifference,
+    Verdict,
+)
 from lineage_flows.redacted_documents import document as without_secrets
 
 __all__ = [
@@ -71,6 +80,7 @@ __all__ = [
     "StepRecord",
     "StepVerdict",
     "Tally",
+    "ValueDifference",
     "ValueRef",
     "Verdict",
     "read_run_record",
@@ -88,10 +98,6 @@ StepKind = Literal["preprocessing", "training", "postprocessing", "processing"]
 KnownBy = Literal["prefect", "content", "derivation", "mutation"]
 """How a link is known: by Prefect's own tracking; by equal fingerprints; since the object was computed from the other; since the
 step had the very object before it changed, so that it or the flow's own code changed it."""
-
-Verdict = Literal["identical", "equivalent", "different"]
-StepVerdict = Literal["identical", "equivalent", "different", "restored", "missing", "added"]
-Cause = Literal["code", "parameters", "inputs", "environment", "unexplained"]
 
 
 class Part(Frozen):
@@ -213,40 +219,6 @@ class AttemptRef(Frozen):
     started: str | None = None
     ended: str | None = None
     error: ErrorRef | None = None
-
-
-class StepComparison(Frozen):
-    """One step of a replay beside the same step of the original."""
-
-    task: str
-    index: int
-    verdict: StepVerdict
-    flow: str = ""
-    causes: tuple[Cause, ...] = ()
-    details: tuple[str, ...] = ()
-    original_run_id: str | None = None
-    replay_run_id: str | None = None
-
-
-class ReplayOutcome(Frozen):
-    """What a replay found. ``first_divergence`` is the position in ``steps``, None when nothing differs."""
-
-    run_id: str
-    replay_run_id: str
-    verdict: Verdict
-    steps: tuple[StepComparison, ...]
-    result: StepVerdict
-    first_divergence: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-class ReplayInfo(Frozen):
-    """Says that a flow run repeats another; ``outcome`` is known at its end."""
-
-    replay_of: str
-    requested_by: str = ""
-    workspace: str = ""
-    outcome: ReplayOutcome | None = None
 
 
 class StepRecord(Frozen):

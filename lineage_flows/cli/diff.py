@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lineage_flows.cli.answer import Answer, AsJson
+from lineage_flows.cli.compared import given_tolerances, values_shown
 from lineage_flows.cli.opened import opened
 
 if TYPE_CHECKING:
@@ -29,11 +30,19 @@ def diff(
     context: typer.Context,
     a: Annotated[str, typer.Argument(help="The one run: id, its start, or name.", show_default=False)],
     b: Annotated[str, typer.Argument(help="The other run.", show_default=False)],
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How far numbers may lie apart and still count as equal, as of replay.",
+            metavar="WHAT:FIGURES",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> Answer:
     """Compare two runs: what went in, code, environment, metrics, and every step with its causes."""
     with opened(context) as graph:
-        difference = graph.diff(a, b)
+        difference = graph.diff(a, b, tolerances=given_tolerances(tolerance or ()))
     return Answer(difference, lambda: _shown(difference), as_json)
 
 
@@ -51,6 +60,7 @@ def _shown(found: RunDifference) -> Iterator[RenderableType]:
     if found.steps:
         yield heading("steps")
         yield steps_table(found.steps)
+    yield from values_shown(found.steps, found.values, found.tolerances)
     yield Text.assemble("\nresult of the flow: ", verdict(found.result))
     yield from (note(text) for text in found.notes)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lineage_flows.cli.answer import DIFFERENT, DONE, Answer, AsJson, progress_bar
+from lineage_flows.cli.answer import Answer, AsJson, progress_bar
+from lineage_flows.cli.compared import given_tolerances, values_shown
 from lineage_flows.cli.diff import steps_table
 from lineage_flows.cli.opened import chosen_settings
 
@@ -44,20 +45,37 @@ def replay(
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
     ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How far numbers may lie apart and still count as equal, as metrics:rel=1e-9 or "
+            "task=fit_*,name=coef_:abs=1e-12,ulps=4; may be given more than once.",
+            metavar="WHAT:FIGURES",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> Answer:
     """Execute a run again from what lineage recorded alone, and compare every step.
 
-    Exit code 0 when it is identical or equal within tolerance, 1 when it is different, 2 when it could not be done.
+    Exit code 0 when it is identical or equal within tolerance, 1 when it is different, 2 when it could not be done or compared.
     """
     from lineage_flows.replay import replay_run
 
     settings = chosen_settings(context)
+    tolerances = given_tolerances(tolerance or ())
     with progress_bar("restoring") as on_progress:
         report = replay_run(
-            run, settings=settings, code_path=code, keep=keep, clock=clock, timeout=timeout, on_progress=on_progress
+            run,
+            settings=settings,
+            code_path=code,
+            keep=keep,
+            clock=clock,
+            timeout=timeout,
+            on_progress=on_progress,
+            tolerances=tolerances,
         )
-    return Answer(report, lambda: _shown(report), as_json, DIFFERENT if report.verdict == "different" else DONE)
+    return Answer(report, lambda: _shown(report), as_json, report.exit_code)
 
 
 def _shown(report: ReplayReport) -> Iterator[RenderableType]:
@@ -69,6 +87,7 @@ def _shown(report: ReplayReport) -> Iterator[RenderableType]:
     yield facts([("run", f"{report.flow} / {report.run_name} ({report.run_id})"), ("replay", replayed)])
     yield Text()
     yield steps_table(report.steps)
+    yield from values_shown(report.steps, report.values, report.tolerances)
     if report.environment:
         yield heading("environment")
         rows = [(change.name, str(change.old or "-"), str(change.new or "-")) for change in report.environment]
@@ -77,4 +96,4 @@ def _shown(report: ReplayReport) -> Iterator[RenderableType]:
     if report.workspace:
         yield note(f"The folder it ran in is kept: {report.workspace}")
     yield Text.assemble("\nresult of the flow: ", verdict(report.result))
-    yield cell(report.summary, "bold red" if report.verdict == "different" else "bold green")
+    yield cell(report.summary, {0: "bold green", 1: "bold red"}.get(report.exit_code, "bold yellow"))

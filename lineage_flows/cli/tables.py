@@ -29,6 +29,7 @@ _VERDICT_STYLES = {
     "identical": "green",
     "equivalent": "green",
     "restored": "cyan",
+    "not compared": "yellow",
     "different": "bold red",
     "missing": "red",
     "added": "yellow",

@@ -14,7 +14,7 @@ from lineage_flows.compare.difference import Comparison, compare_runs, compare_s
 from lineage_flows.compare.judge import Judge
 from lineage_flows.compare.names import Folders
 from lineage_flows.compare.steps import FlowPair, Pair, align, align_flows
-from lineage_flows.compare.values import ValueComparison, compare_refs, compare_values
+from lineage_flows.compare.values import Scope, ValueComparison, compare_refs, compare_values
 
 __all__ = [
     "Change",
@@ -28,6 +28,7 @@ __all__ = [
     "MetricChange",
     "Pair",
     "RunDifference",
+    "Scope",
     "ValueComparison",
     "align",
     "align_flows",

@@ -35,6 +35,8 @@ __all__ = ["Causes", "Explained"]
 
 _ORDER: tuple[Cause, ...] = ("code", "parameters", "inputs", "environment", "unexplained")
 _MOST = 6
+_SAME = frozenset({"identical", "restored", "not compared"})
+"""Verdicts that there is nothing to explain of."""
 _PARAMETER = re.compile(r"/flow-run/(?P<run>[^/]+)/parameter/(?P<name>[^/]+)$")
 
 
@@ -84,7 +86,7 @@ class Causes:
         """Explain one step; call it for every pair in order, so that later steps can be explained by earlier ones."""
         found = Explained()
         label = f"{pair.task}#{pair.index}"
-        if judged.verdict not in {"identical", "restored"}:
+        if judged.verdict not in _SAME:
             if pair.original is None or pair.other is None:
                 self._only_once(pair, found)
             else:
@@ -100,7 +102,7 @@ class Causes:
     def result(self, judged: Judged) -> Explained:
         """Explain the flow's own result, after all its steps."""
         found = Explained()
-        if judged.verdict in {"identical", "restored"}:
+        if judged.verdict in _SAME:
             return found
         root = self.flows[0]
         self._flow_code(root, found)

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from lineage_flows.record_base import Frozen
-from lineage_flows.records import StepComparison, StepVerdict, Verdict
+from lineage_flows.records import StepComparison, StepVerdict, ValueDifference, Verdict
 
 __all__ = ["Change", "CodeDifference", "FileChange", "FunctionChange", "MetricChange", "RunDifference"]
 
@@ -65,7 +65,12 @@ class CodeDifference(Frozen):
 
 
 class RunDifference(Frozen):
-    """Two runs side by side. ``first_divergence`` is the position in ``steps``, None when no step differs."""
+    """Two runs side by side.
+
+    ``first_divergence`` is the position in ``steps`` of the first that is different, ``first_inexact`` of the first that is equal
+    within tolerance only; None when there is none. ``values`` is the flow's result, when it is not identical; ``tolerances`` are
+    the rules that were set.
+    """
 
     a: str
     b: str
@@ -79,3 +84,6 @@ class RunDifference(Frozen):
     result: StepVerdict
     first_divergence: int | None = None
     notes: tuple[str, ...] = ()
+    first_inexact: int | None = None
+    values: tuple[ValueDifference, ...] = ()
+    tolerances: tuple[str, ...] = ()

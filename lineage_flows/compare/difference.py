@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from lineage_flows.compare.causes import Causes
+from lineage_flows.compare.causes import Causes, Explained
 from lineage_flows.compare.changes import Change, CodeDifference, FunctionChange, MetricChange, RunDifference
 from lineage_flows.compare.code import ComparedCode
 from lineage_flows.compare.environment import environment_changes
-from lineage_flows.compare.judge import Judge
+from lineage_flows.compare.judge import Judge, Judged
 from lineage_flows.compare.names import Folders
 from lineage_flows.compare.sources import file_changes, read_tree, unified
 from lineage_flows.compare.steps import FlowPair, Pair, align, align_flows
-from lineage_flows.compare.values import ATOL, RTOL
 from lineage_flows.errors import ContentError
 from lineage_flows.records import (
     DatasetRef,
@@ -31,9 +30,11 @@ from lineage_flows.records import (
     RunRecord,
     StepComparison,
     StepVerdict,
+    ValueDifference,
     ValueRef,
     Verdict,
 )
+from lineage_flows.tolerances import ToleranceRule
 
 __all__ = ["Comparison", "compare_runs", "compare_steps", "environment_difference", "overall"]
 
@@ -49,10 +50,12 @@ class Comparison:
     result: StepVerdict
     first_divergence: int | None
     notes: tuple[str, ...]
+    first_inexact: int | None = None
+    values: tuple[ValueDifference, ...] = ()
 
 
 def compare_runs(
-    a: RunRecord, b: RunRecord, *, read: Read | None = None, rtol: float = RTOL, atol: float = ATOL
+    a: RunRecord, b: RunRecord, *, read: Read | None = None, tolerances: Iterable[ToleranceRule] = ()
 ) -> RunDifference:
     """All that differs between two runs of a flow.
 
@@ -60,13 +63,12 @@ def compare_runs(
         a: the one run.
         b: the other run.
         read: reads a blob by its digest; with None, contents (source files, kept values) are not compared.
-        rtol: relative tolerance of numbers.
-        atol: absolute tolerance of numbers.
+        tolerances: how far numbers may lie apart, where it is not as far as by default.
     """
     trees = (_tree(a, read), _tree(b, read))
     compared = ComparedCode.of(*trees, script=Folders.of(b).name(b.flow.entry.path or ""))
     environment = environment_difference(a, b, read)
-    judge = Judge(Folders.of(a), Folders.of(b), read=read, rtol=rtol, atol=atol)
+    judge = Judge(Folders.of(a), Folders.of(b), read=read, tolerances=tuple(tolerances))
     found = compare_steps(a, b, judge, code=compared, environment=environment)
     pairs, flows = align(a, b), align_flows(a, b)
     code = _code(a, b, trees, [*_functions(flows), *_functions(pairs)], read)
@@ -86,6 +88,9 @@ def compare_runs(
         result=found.result,
         first_divergence=found.first_divergence,
         notes=tuple(notes),
+        first_inexact=found.first_inexact,
+        values=found.values,
+        tolerances=tuple(map(str, judge.tolerances)),
     )
 
 
@@ -120,21 +125,31 @@ def compare_steps(
                 verdict=judged.verdict,
                 flow=pair.flow,
                 causes=explained.ordered,
-                details=(*explained.details, *judged.details),
+                details=_in_order(explained, judged),
                 original_run_id=pair.original.run_id if pair.original else None,
                 replay_run_id=pair.other.run_id if pair.other else None,
+                values=judged.values,
             )
         )
-        if not judged.comparable:
-            notes.append(f"step {pair.task}#{pair.index} not comparable: its output has no fingerprint")
+        if judged.verdict == "not compared":
+            notes.append(f"step {pair.task}#{pair.index}: {'; '.join(judged.details)}")
     result = judge.result(original.flow, other.flow)
     explained = causes.result(result)
     if result.verdict != "identical":
         notes.extend(f"flow result: {detail}" for detail in (*result.details, *explained.details))
-    elif not result.comparable and original.flow.result is not None:
-        notes.append("flow result not comparable: it has no fingerprint")
-    verdict = overall([*(step.verdict for step in steps), result.verdict])
-    return Comparison(verdict, tuple(steps), result.verdict, _first(steps), tuple(notes))
+    # A flow that gives out nothing gives out nothing each time: that is no comparison where there are steps.
+    empty = original.flow.result is None or original.flow.result.type == "NoneType"
+    results = [result.verdict] if not (steps and empty and result.verdict == "identical") else []
+    verdict = overall([*(step.verdict for step in steps), *results])
+    return Comparison(
+        verdict,
+        tuple(steps),
+        result.verdict,
+        _first(steps, "different", "missing", "added"),
+        tuple(notes),
+        _first(steps, "equivalent"),
+        result.values,
+    )
 
 
 def environment_difference(original: RunRecord, other: RunRecord, read: Read | None) -> tuple[Change, ...]:
@@ -151,20 +166,27 @@ def environment_difference(original: RunRecord, other: RunRecord, read: Read | N
 
 
 def overall(verdicts: Iterable[StepVerdict]) -> Verdict:
-    """The verdict over many: different when one is (or a step is missing or added), else equivalent when one is."""
+    """The verdict over many: different when one is (or a step is missing or added), else equivalent when one is, else identical.
+
+    What was not compared changes nothing, unless nothing was.
+    """
     found = set(verdicts)
     if found & {"different", "missing", "added"}:
         return "different"
-    return "equivalent" if "equivalent" in found else "identical"
+    if "equivalent" in found:
+        return "equivalent"
+    return "not compared" if found == {"not compared"} else "identical"
 
 
-def _first(steps: list[StepComparison]) -> int | None:
-    """The first step that differs; where all are equal within the tolerance, the first that is not identical."""
-    for accepted in ({"identical", "restored", "equivalent"}, {"identical", "restored"}):
-        found = next((i for i, step in enumerate(steps) if step.verdict not in accepted), None)
-        if found is not None:
-            return found
-    return None
+def _in_order(explained: Explained, judged: Judged) -> tuple[str, ...]:
+    """The cause, how far values lie apart, then the rest: what a reader has not the room for is at the end."""
+    causes = [] if "unexplained" in explained.causes else explained.details[:1]
+    return (*causes, *judged.details, *explained.details[len(causes) :])
+
+
+def _first(steps: list[StepComparison], *verdicts: StepVerdict) -> int | None:
+    """The position of the first step with one of these verdicts."""
+    return next((i for i, step in enumerate(steps) if step.verdict in verdicts), None)
 
 
 def _load_environment(ref: EnvironmentRef | None, read: Read | None) -> Environment | None:

@@ -9,12 +9,25 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lineage_flows.compare.names import Folders, short
+from lineage_flows.compare.saying import said
 from lineage_flows.compare.steps import Pair
-from lineage_flows.compare.values import ATOL, RTOL, ValueComparison, compare_refs, worst
+from lineage_flows.compare.values import ValueComparison, compare_refs, scope_of, worst
 from lineage_flows.record_base import REGISTRATION
-from lineage_flows.records import DatasetRef, ErrorRef, FlowRecord, InputRef, StepRecord, StepVerdict, ValueRef, Verdict
+from lineage_flows.records import (
+    DatasetRef,
+    ErrorRef,
+    FlowRecord,
+    InputRef,
+    StepRecord,
+    StepVerdict,
+    ValueDifference,
+    ValueRef,
+    Verdict,
+)
+from lineage_flows.tolerances import ToleranceRule
 
 __all__ = ["Judge", "Judged"]
 
@@ -24,12 +37,21 @@ _RANDOM = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict on a step, what of it differs in words, and the names of the inputs that differ."""
+    """The verdict on a step, what of it differs in words, the names of the inputs that differ, and what differs in figures."""
 
     verdict: StepVerdict
     details: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
-    comparable: bool = True
+    values: tuple[ValueDifference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came out of a step or flow."""
+
+    verdict: Verdict
+    details: tuple[str, ...] = ()
+    value: ValueDifference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +63,14 @@ class Judge:
         other: folders of the other.
         read: reads a blob by digest, for a numeric comparison; None compares fingerprints and previews.
         trust_pickle: whether values stored as pickles may be loaded; only in a replay that the user asked for.
-        rtol: relative tolerance of numbers.
-        atol: absolute tolerance of numbers.
+        tolerances: how far numbers may lie apart, where it is not as far as by default.
     """
 
     original: Folders
     other: Folders
     read: Callable[[str], bytes] | None = None
     trust_pickle: bool = False
-    rtol: float = RTOL
-    atol: float = ATOL
+    tolerances: tuple[ToleranceRule, ...] = ()
     _outputs: dict[str, Verdict] = field(default_factory=dict)
 
     def step(self, pair: Pair) -> Judged:
@@ -58,60 +78,85 @@ class Judge:
         a, b = pair.original, pair.other
         if a is None or b is None:
             return Judged("missing" if b is None else "added")
-        inputs = self._inputs(a.inputs, b.inputs)
-        outcome, details, comparable = self._outcome(a, b)
-        self._outputs.update({a.run_id: outcome, b.run_id: outcome})
-        verdict = worst([*inputs.values(), outcome])
-        changed = tuple(name for name, found in inputs.items() if found != "identical")
-        if (b.restored or (b.cached and not a.cached)) and verdict == "identical":
+        inputs, derived, seen = self._inputs(a, b)
+        outcome = self._outcome(a, b)
+        self._outputs.update({a.run_id: outcome.verdict, b.run_id: outcome.verdict})
+        put_in = worst(inputs.values())
+        # What went in says nothing of what came out; where that could not be compared, only a difference is certain.
+        verdict = outcome.verdict if put_in == "identical" else worst([put_in, outcome.verdict])
+        details = outcome.details
+        if outcome.verdict == "not compared" and put_in == "equivalent":
+            verdict = "not compared"
+        elif verdict == "equivalent" and derived and _left_nothing(a) and _left_nothing(b):
+            verdict = "not compared"
+            details = (*details, f"input {', '.join(derived)} is not kept, and nothing shows what the step made of it")
+        changed = tuple(name for name, found in inputs.items() if found not in {"identical", "not compared"})
+        values = (*((outcome.value,) if outcome.value else ()), *seen)
+        if (b.restored or (b.cached and not a.cached)) and verdict in {"identical", "not compared"}:
             source = "its captured result was used" if b.restored else "Prefect's cache answered"
             return Judged("restored", (f"{source}; it was not executed",))
         if b.restored:
             details = ("its captured result was used although its inputs differ", *details)
-        return Judged(verdict, details, changed, comparable)
+        return Judged(verdict, details, changed, values)
 
     def result(self, a: FlowRecord, b: FlowRecord) -> Judged:
         """The verdict on what the flow itself gave out."""
-        outcome, details, comparable = self._outcome(a, b)
-        return Judged(outcome, details, comparable=comparable)
+        outcome = self._outcome(a, b)
+        return Judged(outcome.verdict, outcome.details, values=(outcome.value,) if outcome.value else ())
 
-    def _inputs(self, a: Iterable[InputRef], b: Iterable[InputRef]) -> dict[str, Verdict]:
-        mine, theirs = {item.name: item for item in a}, {item.name: item for item in b}
+    def _inputs(
+        self, a: StepRecord, b: StepRecord
+    ) -> tuple[dict[str, Verdict], tuple[str, ...], tuple[ValueDifference, ...]]:
+        """The verdict on each input; which of them were derived; and what is known in figures of those that are not identical."""
+        mine, theirs = {item.name: item for item in a.inputs}, {item.name: item for item in b.inputs}
         found: dict[str, Verdict] = {}
+        derived: list[str] = []
+        seen: list[ValueDifference] = []
         for name in dict.fromkeys([*mine, *theirs]):
             old, new = mine.get(name), theirs.get(name)
-            compared = self._values(old.value if old else None, new.value if new else None)
-            found[name] = "identical" if compared is None else compared.verdict
-            if found[name] == "different" and old is not None and new is not None and self._from_equivalent(old, new):
-                found[name] = "equivalent"
-        return found
+            compared = self._values(a, old.value if old else None, new.value if new else None)
+            found[name] = compared.verdict
+            if compared.found is not None and compared.found.by not in {"fingerprint", "nothing"}:
+                seen.append(compared.found.model_copy(update={"name": f"input {name}"}))
+            elif compared.verdict == "different" and old is not None and new is not None:
+                known = self._from_equivalent(old, new)
+                found[name] = "equivalent" if known else "different"
+                derived.extend([name] if known == "derived" else [])
+        return found, tuple(derived), tuple(seen)
 
-    def _from_equivalent(self, old: InputRef, new: InputRef) -> bool:
-        """Inputs are not kept, so they cannot be compared number by number; but the outputs they came from were compared.
+    def _from_equivalent(self, old: InputRef, new: InputRef) -> Literal["same", "derived"] | None:
+        """Whether an input, which is not kept, differs only as far as is known from the outputs it came from.
 
-        What the flow's own code computed from outputs is not what was compared.
+        Of what the flow's own code computed from outputs that are equal within tolerance, nothing is known but that: it differs,
+        and what the step made of it shows whether that matters. The step is at best equal within tolerance for it.
         """
-        if any({"derivation", "mutation"} & set(source.known_by) for item in (old, new) for source in item.sources):
-            return False
         sources = [[self._outputs.get(source.run_id) for source in item.sources] for item in (old, new)]
-        return all(verdicts and set(verdicts) <= {"identical", "equivalent"} for verdicts in sources)
+        if not all(verdicts and set(verdicts) <= {"identical", "equivalent"} for verdicts in sources):
+            return None
+        if not any({"derivation", "mutation"} & set(source.known_by) for item in (old, new) for source in item.sources):
+            return "same"
+        return "derived" if all("equivalent" in verdicts for verdicts in sources) else None
 
-    def _outcome(self, a: StepRecord | FlowRecord, b: StepRecord | FlowRecord) -> tuple[Verdict, tuple[str, ...], bool]:
-        """What came out: the error, the value, the files written; and whether anything could be compared at all."""
+    def _outcome(self, a: StepRecord | FlowRecord, b: StepRecord | FlowRecord) -> _Outcome:
+        """What came out: the error, the value, the files written."""
         if a.error is not None or b.error is not None:
             same = self._same_error(a.error, b.error)
-            return ("identical", (), True) if same else ("different", (_said_errors(a.error, b.error),), True)
+            return _Outcome("identical") if same else _Outcome("different", (_said_errors(a.error, b.error),))
         if a.state_type != b.state_type:
-            return "different", (f"ended {a.state or a.state_type}, now {b.state or b.state_type}",), True
-        value = self._values(_output(a), _output(b))
+            return _Outcome("different", (f"ended {a.state or a.state_type}, now {b.state or b.state_type}",))
+        value = self._values(a, _output(a), _output(b))
+        found = value.found
+        if found is not None and isinstance(a, FlowRecord):
+            found = found.model_copy(update={"name": "result"})
         written, file_details = self._written(a.datasets, b.datasets) if _ran(a) and _ran(b) else (None, ())
-        details = (*((_said_value(value),) if value and value.verdict != "identical" else ()), *file_details)
-        if value is None and written is None:
-            return "identical", ("its output cannot be compared: it has no fingerprint",), False
-        return worst([*((value.verdict,) if value else ()), *((written,) if written else ())]), details, True
+        details = (*((said(found),) if found is not None else ()), *file_details)
+        verdicts: list[Verdict] = [value.verdict, *((written,) if written else ())]
+        return _Outcome(worst(verdicts), details, found)
 
-    def _values(self, a: ValueRef | None, b: ValueRef | None) -> ValueComparison | None:
-        return compare_refs(a, b, read=self.read, trust_pickle=self.trust_pickle, rtol=self.rtol, atol=self.atol)
+    def _values(self, record: StepRecord | FlowRecord, a: ValueRef | None, b: ValueRef | None) -> ValueComparison:
+        task = record.task_name if isinstance(record, StepRecord) else None
+        scope = scope_of(self.tolerances, record.flow_name, task, a)
+        return compare_refs(a, b, read=self.read, trust_pickle=self.trust_pickle, scope=scope)
 
     def _same_error(self, a: ErrorRef | None, b: ErrorRef | None) -> bool:
         if a is None or b is None:
@@ -149,6 +194,12 @@ def _output(record: StepRecord | FlowRecord) -> ValueRef | None:
     return record.output if isinstance(record, StepRecord) else record.result
 
 
+def _left_nothing(record: StepRecord) -> bool:
+    """Whether a step gave out nothing and wrote nothing that could show what it did."""
+    gave = record.output is not None and record.output.type != "NoneType"
+    return not gave and not any(item.direction == "write" for item in record.datasets)
+
+
 def _ran(record: StepRecord | FlowRecord) -> bool:
     """Whether the function was executed, and so wrote what it writes; not when its result was in a cache."""
     return not (isinstance(record, StepRecord) and (record.cached or record.restored))
@@ -172,10 +223,3 @@ def _said_errors(a: ErrorRef | None, b: ErrorRef | None) -> str:
         return "returned" if error is None else f"raised {error.type}: {' '.join(error.message.split())[:200]}"
 
     return f"the original {said(a)}, this run {said(b)}"
-
-
-def _said_value(value: ValueComparison) -> str:
-    where = f" at {value.where}" if value.where else ""
-    if value.largest is not None:
-        return f"output differs by up to {value.largest:.3g}{where}"
-    return f"output differs{where}" + (f" ({value.note})" if value.note else "")

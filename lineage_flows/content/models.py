@@ -26,6 +26,7 @@ __all__ = [
     "is_model",
     "is_portfolio",
     "is_search_tree",
+    "learned",
     "portfolio_steps",
     "search_tree_steps",
 ]
@@ -66,12 +67,17 @@ def estimator_steps(value: object, walk: Walk) -> Steps:
         return node(b"global", name(type_name(type(value)), reduction))
     function, arguments, state, items, pairs, setter = reduction
     if type(state) is dict:
-        state = {key: _learned(key, item) for key, item in state.items() if not _is_incidental(key, item)}
+        state = learned(state)
     tokens = yield (function, arguments, state, items, pairs, setter)
     # What a model is made of is walked by the pickle rule too; it is the model rule that answers for it.
     walk.strength = strength
     walk.weaken("model")
     return node(b"model", name(type_name(type(value))), *tokens)
+
+
+def learned(state: dict[str, object]) -> dict[str, object]:
+    """The state of an estimator without what says nothing about what was learned."""
+    return {key: _learned(key, item) for key, item in state.items() if not _is_incidental(key, item)}
 
 
 def _is_incidental(key: str, item: object) -> bool:

@@ -16,7 +16,7 @@ from lineage_flows.content.reduction import reduced_steps
 from lineage_flows.content.registry import Steps
 from lineage_flows.content.walk import Walk
 
-__all__ = ["is_result", "result_hyperparameters", "result_steps"]
+__all__ = ["estimates", "is_result", "result_hyperparameters", "result_steps"]
 
 _ESTIMATED = ("params", "normalized_cov_params", "scale", "cov_type", "k_ar", "sigma_u")
 _DATA = ("endog", "exog")
@@ -45,6 +45,19 @@ def result_steps(value: object, walk: Walk) -> Steps:
     walk.strength = strength
     walk.weaken("model")
     return node(b"fit", name(type_name(type(result)), type_name(type(model))), *tokens)
+
+
+def estimates(value: object) -> dict[str, object]:
+    """What a fit estimated, by which model with which settings, of which data, by name; what there is not is left out."""
+    result, model = _parts(value)
+    found = {
+        "class": f"{type_name(type(result))} of {type_name(type(model))}",
+        **{key: _of(result, key) for key in _ESTIMATED},
+        **_settings(model),
+        **{key: _names(model, f"{key}_names") for key in _DATA},
+        **{f"{key} (data)": _of(model, key) for key in _DATA},
+    }
+    return {key: item for key, item in found.items() if item is not None}
 
 
 def result_hyperparameters(value: object) -> dict[str, object]:

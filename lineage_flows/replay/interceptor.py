@@ -95,6 +95,7 @@ class ReplayInterceptor:
                 replace(folders, strip=self.strip),
                 read=self._store.get,
                 trust_pickle=True,
+                tolerances=self._spec.tolerances,
             ),
             code=self._code(),
             environment=self.environment,
@@ -107,6 +108,9 @@ class ReplayInterceptor:
             result=found.result,
             first_divergence=found.first_divergence,
             notes=(*self._spec.notes, *found.notes),
+            first_inexact=found.first_inexact,
+            values=found.values,
+            tolerances=tuple(map(str, self._spec.tolerances)),
         )
         return self.outcome
 

@@ -5,7 +5,7 @@ Knows the parts of a replay and their order; must not know what a step is compar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from lineage_flows.replay.report import ChildResult, Failure, ReplayReport
 from lineage_flows.replay.spec import ChildSpec, Folders
 from lineage_flows.replay.workspace import Workspace, code_root, places, unusable
 from lineage_flows.settings import Settings, load_settings
+from lineage_flows.tolerances import ToleranceRule
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
@@ -43,6 +44,7 @@ def replay_run(
     clock: ClockMode = "now",
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
+    tolerances: Iterable[ToleranceRule] = (),
 ) -> ReplayReport:
     """Execute a run again from what lineage recorded alone, and compare every step.
 
@@ -56,6 +58,7 @@ def replay_run(
         timeout: seconds after which the replay is stopped; None waits as long as it takes.
         on_progress: called with the name of the step that starts now ("" at the end), how many steps have started before it, and
             how many the original had. From another thread.
+        tolerances: rules of tolerance beside those of the settings; of equally specific ones these decide.
 
     Returns:
         The report; its verdict may be ``different``.
@@ -70,6 +73,7 @@ def replay_run(
     from lineage_flows.content import open_store
 
     settings = settings or load_settings()
+    settings = settings.model_copy(update={"tolerances": (*settings.tolerances, *tolerances)})
     store = open_store(settings.blobs_url)
     record, notes = find_record(reference, settings, store)
     if clock != "now":
@@ -100,6 +104,7 @@ def _spec(plan: Plan, workspace: Workspace, pipes: Pipes, settings: Settings, st
         code_replaced=plan.code_path is not None,
         code_root=code_root(record),
         info=ReplayInfo(replay_of=record.flow.run_id, requested_by=requested_by(), workspace=str(workspace.root)),
+        tolerances=settings.tolerances,
         notes=plan.notes,
         alive=pipes.alive,
         progress=pipes.progress,
@@ -142,6 +147,9 @@ def _report(result: ChildResult, record: RunRecord, kept: Workspace | None) -> R
         notes=outcome.notes,
         environment=result.environment,
         workspace=str(kept.root) if kept is not None else None,
+        first_inexact=outcome.first_inexact,
+        values=outcome.values,
+        tolerances=outcome.tolerances,
     )
 
 

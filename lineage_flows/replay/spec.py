@@ -9,6 +9,7 @@ from lineage_flows.record_base import Frozen
 from lineage_flows.records import BlobRef, ReplayInfo, RunRecord
 from lineage_flows.replay.clock import ClockMode
 from lineage_flows.replay.mirror import Places
+from lineage_flows.tolerances import ToleranceRule
 
 __all__ = ["ChildSpec", "Folders"]
 
@@ -60,6 +61,7 @@ class ChildSpec(Frozen):
         substitutes: steps whose captured result is used: run id of the original -> its output.
         code_replaced: whether other code than the captured one is executed.
         code_root: the folder, in the original's names, that the source tree stands in.
+        tolerances: how far numbers may lie apart, where it is not as far as by default.
         clock: what the code of flows and tasks sees as the time.
         info: recorded on the replay's flow run.
         notes: passed on into the outcome.
@@ -75,6 +77,7 @@ class ChildSpec(Frozen):
     code_root: str
     clock: ClockMode = "now"
     info: ReplayInfo
+    tolerances: tuple[ToleranceRule, ...] = ()
     notes: tuple[str, ...] = ()
     alive: int
     progress: int

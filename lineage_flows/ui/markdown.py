@@ -40,6 +40,7 @@ _VERDICT_MARKS = {
     "identical": "✓\u00a0identical",
     "equivalent": "≈\u00a0equivalent",
     "different": "✗\u00a0different",
+    "not compared": "?\u00a0not\u00a0compared",
     "restored": "↺\u00a0restored",
     "missing": "−\u00a0missing",
     "added": "+\u00a0added",

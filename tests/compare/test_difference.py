@@ -221,8 +221,9 @@ def test_numbers_within_the_tolerance_are_equivalent_where_outputs_were_kept():
     found = difference(a, b)
     assert [step.verdict for step in found.steps] == ["identical", "equivalent", "equivalent", "equivalent"]
     assert found.verdict == "equivalent"
-    assert first(found).task == "features"
-    assert "differs by up to 9.99e-14 at /z" in " ".join(first(found).details)
+    assert found.first_divergence is None, "what is equal within tolerance does not diverge"
+    assert found.steps[found.first_inexact].task == "features"
+    assert "output equal within tolerance: 1 of 6 numbers differ, by at most rel" in " ".join(found.steps[1].details)
     assert compare_runs(a[1], b[1]).verdict == "different", "without the contents"
 
 
@@ -329,8 +330,8 @@ def test_an_output_without_a_fingerprint_is_not_comparable_and_said_to_be():
         return made.record()
 
     found = compare_runs(run(), run())
-    assert (found.verdict, found.steps[0].verdict) == ("identical", "identical")
-    assert any("connect#0 not comparable" in note for note in found.notes)
+    assert (found.verdict, found.steps[0].verdict) == ("not compared", "not compared")
+    assert any("connect#0: output not compared: it has no fingerprint" in note for note in found.notes)
     found = compare_runs(run(wrote("/desk/project/x", "a")), run(wrote("/desk/project/x", "b")))
     assert found.verdict == "different"
 
