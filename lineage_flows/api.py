@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lineage_flows.compare.changes import RunDifference
 from lineage_flows.errors import GraphError
 from lineage_flows.graph.columns import ColumnLink, ColumnTrace
+from lineage_flows.graph.in_force import InForce
 from lineage_flows.graph.jobs import TrainingJob
 from lineage_flows.graph.model import Entity
 from lineage_flows.graph.opening import open_graph
@@ -23,10 +24,12 @@ from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from os import PathLike
 
     from lineage_flows.content.store import Store
     from lineage_flows.graph.keeper import Direction, Keeper
+    from lineage_flows.graph.model import Artifact
     from lineage_flows.graph.neptune.export import Exported
     from lineage_flows.graph.neptune.load import Loaded
     from lineage_flows.graph.neptune.tables import Format
@@ -36,6 +39,7 @@ __all__ = [
     "ColumnLink",
     "ColumnTrace",
     "Entity",
+    "InForce",
     "Lineage",
     "LineagePath",
     "RunDifference",
@@ -70,7 +74,8 @@ def lineage(settings: Settings | None = None) -> Lineage:
 class Lineage:
     """A graph and the blobs it names, open for questions. Safe for threads; close it, or use it in a ``with`` statement.
 
-    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, or ``commit:SHA``. Wherever one is
+    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, ``GROUP/VERSION`` of a
+    registered model, or ``commit:SHA``. Wherever one is
     taken, ``UnknownReferenceError`` says that it means nothing in the graph, ``AmbiguousReferenceError`` that it means more than
     one thing, and ``GraphError`` that the graph cannot be read.
     """
@@ -117,6 +122,23 @@ class Lineage:
         from lineage_flows.graph.reference import resolve_run
 
         return run_summary(resolve_run(self._keeper, reference))
+
+    def run_in_force(
+        self,
+        *,
+        strategy: str | None = None,
+        model: str | None = None,
+        until: datetime | None = None,
+        since: datetime | None = None,
+    ) -> InForce:
+        """The last run that had completed by a moment; see ``graph.in_force.run_in_force``.
+
+        Raises:
+            GraphError: no such run had completed by then.
+        """
+        from lineage_flows.graph.in_force import run_in_force
+
+        return run_in_force(self._keeper, strategy=strategy, model=model, until=until, since=since)
 
     def record(self, reference: str) -> RunRecord:
         """The run record of a run: everything that was captured of it, with its steps in order.
@@ -209,6 +231,19 @@ class Lineage:
         from lineage_flows.graph.sagemaker import SageMakerKeeper
 
         return self._keeper.training_job(uri) if isinstance(self._keeper, SageMakerKeeper) else None
+
+    def registered(self, group: str | None = None, *, of: str | None = None) -> list[Artifact]:
+        """Versions of models in SageMaker's model registry that the graph knows, by group and newest first.
+
+        Args:
+            group: only those of this group.
+            of: only those that were made from this: the versions that a dataset reached.
+        """
+        from lineage_flows.graph.packages import packages, packages_of
+
+        if of is None:
+            return packages(self._keeper, group)
+        return packages_of([node.entity for node in self.downstream(of).nodes], group)
 
     def downstream(self, reference: str, depth: int | None = None) -> Walk:
         """Everything that was made from a thing. A run stands for all it gave out.

@@ -24,6 +24,7 @@ __all__ = [
     "Match",
     "Rule",
     "RuleError",
+    "check_pattern",
     "decide",
     "leaves_out_anywhere",
     "leaves_out_dataset",
@@ -267,7 +268,7 @@ def _match(raw: object, where: str) -> Match:
     for key, pattern in raw.items():
         if key not in _SCOPES:
             raise RuleError(f"{where}.{key}", pattern, "flow, task or tag")
-        _check_pattern(pattern, f"{where}.{key}")
+        check_pattern(pattern, f"{where}.{key}")
     return Match(**raw)
 
 
@@ -288,11 +289,16 @@ def _value(key: str, value: object, where: str) -> object:
     if not isinstance(value, list | tuple):
         raise RuleError(where, value, "a list of texts")
     for item in value:
-        _check_pattern(item, where)
+        check_pattern(item, where)
     return tuple(value)
 
 
-def _check_pattern(pattern: object, where: str) -> None:
+def check_pattern(pattern: object, where: str) -> None:
+    """Refuse what is no pattern of names.
+
+    Raises:
+        RuleError: it is no text, is empty, or has a ``[`` that nothing closes.
+    """
     if not isinstance(pattern, str) or not pattern.strip():
         raise RuleError(where, pattern, "a text that is not empty, with * ? and [abc] where it is a pattern")
     rest = re.sub(r"\[!?\]?[^\]]*\]", "", pattern)

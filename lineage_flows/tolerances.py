@@ -18,7 +18,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import NoDecode
 
-from lineage_flows.policy import RuleError
+from lineage_flows.policy import RuleError, check_pattern
 
 __all__ = [
     "DEFAULTS",
@@ -274,10 +274,7 @@ def _match(raw: object, where: str) -> ToleranceMatch:
     for key, pattern in raw.items():
         if key not in _SCOPES:
             raise RuleError(f"{where}.{key}", pattern, ", ".join(_SCOPES[:-1]) + f" or {_SCOPES[-1]}")
-        if not isinstance(pattern, str) or not pattern.strip():
-            raise RuleError(
-                f"{where}.{key}", pattern, "a text that is not empty, with * ? and [abc] where it is a pattern"
-            )
+        check_pattern(pattern, f"{where}.{key}")
     return ToleranceMatch(**raw)
 
 

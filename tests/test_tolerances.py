@@ -72,6 +72,7 @@ def test_rules_are_read_from_a_file_and_from_the_environment(tmp_path: Path, mon
         (":rel=0.1", "a colon"),
         ("sharpe:rel=0.1", "flow=, task=, type= or name="),
         ("colour=red:rel=0.1", "flow, task, type or name"),
+        ("name=[ab:rel=0.1", "whose [ is closed"),
         ("name=:rel=0.1", "a text that is not empty"),
         ("name=a,name=b:rel=0.1", "name named once"),
     ],

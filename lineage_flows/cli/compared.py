@@ -55,12 +55,14 @@ def values_shown(
             change = pair(cell.old, cell.new) + (f" (at {cell.at})" if cell.at else "") if cell else ""
             said = "; ".join(text for text in (change, part.note.partition("\n")[0]) if text)
             amount = f"{part.differing:,} of {part.compared:,}" if part.compared else ""
-            held = part.tolerance.rule if part.tolerance else ""
+            # The default is not repeated in every line.
+            held = part.tolerance.rule if part.tolerance and part.tolerance.rule != "default" else ""
             rows.append((label, name, verdict(part.verdict), amount, figures(part), clip(said, 120), clip(held, 60)))
     if rows:
         yield heading("values")
         columns = ("step", "value", "verdict", "differ", "apart by", "what differs most", "tolerance")
-        yield grid(columns, rows[:_MOST_ROWS])
+        width = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+        yield grid(columns[:width], [row[:width] for row in rows[:_MOST_ROWS]])
         if len(rows) > _MOST_ROWS:
             yield note(f"and {len(rows) - _MOST_ROWS} more parts; --json has them")
     yield from (note(f"tolerance {rule}") for rule in tolerances)

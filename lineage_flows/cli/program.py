@@ -20,7 +20,9 @@ from lineage_flows.cli import (
     endpoint,
     export,
     init,
+    loss,
     policy,
+    register,
     replay,
     report,
     runs,
@@ -48,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="A REFERENCE is a run id or the start of one, a run name, an artifact's ARN, a file or dataset URI, "
-    "or commit:SHA. Exit codes: 0 done; 1 a replay was different; 2 could not be done.",
+    "GROUP/VERSION of a registered model, or commit:SHA. Exit codes: 0 done; 1 a replay was different; 2 could not be done.",
 )
 
 
@@ -73,8 +75,11 @@ for verb in (
     diff.diff,
     replay.replay,
     report.report,
+    loss.loss,
     deliver.deliver,
     export.export,
+    register.register,
+    register.registered,
     policy.policy,
     doctor.doctor,
     endpoint.endpoint,

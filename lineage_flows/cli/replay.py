@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,6 +36,12 @@ def replay(
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the folder it runs in, to look into it.")] = False,
+    clock: Annotated[
+        Literal["now", "captured", "frozen"],
+        typer.Option(
+            help="The time that the code sees: the present, the original's, or the original's standing still at each step's start."
+        ),
+    ] = "now",
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
     ] = None,
@@ -64,6 +70,7 @@ def replay(
             settings=settings,
             code_path=code,
             keep=keep,
+            clock=clock,
             timeout=timeout,
             on_progress=on_progress,
             tolerances=tolerances,

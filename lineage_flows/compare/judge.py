@@ -9,11 +9,13 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lineage_flows.compare.names import Folders, short
 from lineage_flows.compare.saying import said
 from lineage_flows.compare.steps import Pair
 from lineage_flows.compare.values import ValueComparison, compare_refs, scope_of, worst
+from lineage_flows.record_base import REGISTRATION
 from lineage_flows.records import (
     DatasetRef,
     ErrorRef,
@@ -76,17 +78,20 @@ class Judge:
         a, b = pair.original, pair.other
         if a is None or b is None:
             return Judged("missing" if b is None else "added")
-        inputs, seen = self._inputs(a, b)
+        inputs, derived, seen = self._inputs(a, b)
         outcome = self._outcome(a, b)
         self._outputs.update({a.run_id: outcome.verdict, b.run_id: outcome.verdict})
         put_in = worst(inputs.values())
         # What went in says nothing of what came out; where that could not be compared, only a difference is certain.
         verdict = outcome.verdict if put_in == "identical" else worst([put_in, outcome.verdict])
+        details = outcome.details
         if outcome.verdict == "not compared" and put_in == "equivalent":
             verdict = "not compared"
+        elif verdict == "equivalent" and derived and _left_nothing(a) and _left_nothing(b):
+            verdict = "not compared"
+            details = (*details, f"input {', '.join(derived)} is not kept, and nothing shows what the step made of it")
         changed = tuple(name for name, found in inputs.items() if found not in {"identical", "not compared"})
         values = (*((outcome.value,) if outcome.value else ()), *seen)
-        details = outcome.details
         if (b.restored or (b.cached and not a.cached)) and verdict in {"identical", "not compared"}:
             source = "its captured result was used" if b.restored else "Prefect's cache answered"
             return Judged("restored", (f"{source}; it was not executed",))
@@ -99,10 +104,13 @@ class Judge:
         outcome = self._outcome(a, b)
         return Judged(outcome.verdict, outcome.details, values=(outcome.value,) if outcome.value else ())
 
-    def _inputs(self, a: StepRecord, b: StepRecord) -> tuple[dict[str, Verdict], tuple[ValueDifference, ...]]:
-        """The verdict on each input, and what is known in figures of those that are not identical."""
+    def _inputs(
+        self, a: StepRecord, b: StepRecord
+    ) -> tuple[dict[str, Verdict], tuple[str, ...], tuple[ValueDifference, ...]]:
+        """The verdict on each input; which of them were derived; and what is known in figures of those that are not identical."""
         mine, theirs = {item.name: item for item in a.inputs}, {item.name: item for item in b.inputs}
         found: dict[str, Verdict] = {}
+        derived: list[str] = []
         seen: list[ValueDifference] = []
         for name in dict.fromkeys([*mine, *theirs]):
             old, new = mine.get(name), theirs.get(name)
@@ -110,28 +118,24 @@ class Judge:
             found[name] = compared.verdict
             if compared.found is not None and compared.found.by not in {"fingerprint", "nothing"}:
                 seen.append(compared.found.model_copy(update={"name": f"input {name}"}))
-            elif (
-                compared.verdict == "different"
-                and old is not None
-                and new is not None
-                and self._from_equivalent(old, new)
-            ):
-                found[name] = "equivalent"
-        return found, tuple(seen)
+            elif compared.verdict == "different" and old is not None and new is not None:
+                known = self._from_equivalent(old, new)
+                found[name] = "equivalent" if known else "different"
+                derived.extend([name] if known == "derived" else [])
+        return found, tuple(derived), tuple(seen)
 
-    def _from_equivalent(self, old: InputRef, new: InputRef) -> bool:
+    def _from_equivalent(self, old: InputRef, new: InputRef) -> Literal["same", "derived"] | None:
         """Whether an input, which is not kept, differs only as far as is known from the outputs it came from.
 
         Of what the flow's own code computed from outputs that are equal within tolerance, nothing is known but that: it differs,
         and what the step made of it shows whether that matters. The step is at best equal within tolerance for it.
         """
         sources = [[self._outputs.get(source.run_id) for source in item.sources] for item in (old, new)]
-        return all(verdicts and set(verdicts) <= {"identical", "equivalent"} for verdicts in sources) and (
-            any("equivalent" in verdicts for verdicts in sources)
-            or not any(
-                {"derivation", "mutation"} & set(source.known_by) for item in (old, new) for source in item.sources
-            )
-        )
+        if not all(verdicts and set(verdicts) <= {"identical", "equivalent"} for verdicts in sources):
+            return None
+        if not any({"derivation", "mutation"} & set(source.known_by) for item in (old, new) for source in item.sources):
+            return "same"
+        return "derived" if all("equivalent" in verdicts for verdicts in sources) else None
 
     def _outcome(self, a: StepRecord | FlowRecord, b: StepRecord | FlowRecord) -> _Outcome:
         """What came out: the error, the value, the files written."""
@@ -190,15 +194,22 @@ def _output(record: StepRecord | FlowRecord) -> ValueRef | None:
     return record.output if isinstance(record, StepRecord) else record.result
 
 
+def _left_nothing(record: StepRecord) -> bool:
+    """Whether a step gave out nothing and wrote nothing that could show what it did."""
+    gave = record.output is not None and record.output.type != "NoneType"
+    return not gave and not any(item.direction == "write" for item in record.datasets)
+
+
 def _ran(record: StepRecord | FlowRecord) -> bool:
     """Whether the function was executed, and so wrote what it writes; not when its result was in a cache."""
     return not (isinstance(record, StepRecord) and (record.cached or record.restored))
 
 
 def _last_writes(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, str | None]:
+    """What was written; a version in the model registry has a name of its own each time, and a replay makes none."""
     found: dict[str, str | None] = {}
     for item in sorted(datasets, key=lambda dataset: dataset.order):
-        if item.direction == "write":
+        if item.direction == "write" and item.via != (REGISTRATION,):
             found[folders.name(item.path)] = item.content_id
     return found
 

@@ -10,6 +10,7 @@ import io
 import json
 from typing import Any
 
+from lineage_flows.compare.saying import LEVELS
 from lineage_flows.compare.walk import Walk
 from lineage_flows.content.pictures import PLOTLY, PNG, picture_of
 from lineage_flows.errors import ContentError
@@ -81,7 +82,7 @@ def pictures(walk: Walk, a: Any, b: Any, where: str) -> None:  # noqa: ANN401 - 
         PartDifference(
             where=where,
             verdict="different" if beyond else "equivalent",
-            note=f"{differing / pixels:.2%} of {_size(a)} pixels differ, in {area}, by up to {largest} of {_LEVELS - 1} levels",
+            note=f"{differing / pixels:.2%} of {_size(a)} pixels differ, in {area}, by up to {largest} of {_LEVELS - 1} {LEVELS}",
             differing=differing,
             compared=pixels,
             beyond=beyond,

@@ -10,8 +10,10 @@ from pydantic import JsonValue
 
 from lineage_flows.record_replay import CellDifference, PartDifference, ValueDifference
 
-__all__ = ["figures", "pair", "said"]
+__all__ = ["LEVELS", "figures", "pair", "said"]
 
+LEVELS = "levels"
+"""How what is said of a picture ends."""
 _MOST = 3
 _SMALL = 6
 
@@ -62,6 +64,8 @@ def _part(part: PartDifference, *, preview: bool) -> str:
     if part.compared <= 1 or (not part.differing and part.note):
         note = part.note.partition("\n")[0].rstrip(":")
         return f"{name} {note}".strip() if note else f"{name} is not the same".strip()
+    if part.compared and part.note.endswith(LEVELS):
+        return f"{name} {part.note}".strip()  # of a picture, which says it all
     words = [f"{part.differing:,} of {part.compared:,} differ"]
     if part.unlike:
         words.append(f"{part.unlike:,} of them NaN or infinite on one side only")

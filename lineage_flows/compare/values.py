@@ -186,7 +186,7 @@ def _summed_up(walk: Walk, by: ComparedBy, ref: ValueRef, *, unequal: bool = Tru
         name: max((figure for part in parts if (figure := getattr(part, name)) is not None), default=None)
         for name in ("absolute", "relative", "ulps")
     }
-    note = walk.cut
+    note = shown_text(walk.cut, 300)
     if verdict == "identical":
         verdict, note = "equivalent", "equal in every part that was compared, in another form"
     found = ValueDifference(

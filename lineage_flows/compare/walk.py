@@ -317,6 +317,8 @@ class Walk:
 
     def add(self, part: PartDifference) -> None:
         """Note a part that differs."""
+        if (clean := redact(part.where)) != part.where:
+            part = part.model_copy(update={"where": clean})
         if len(self.parts) < _MOST_KEPT:
             self.parts.append(part)
         else:

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import computed_field
 
 from lineage_flows.compare.changes import Change
-from lineage_flows.compare.saying import figures
+from lineage_flows.compare.saying import figures, said
 from lineage_flows.record_base import Frozen
 from lineage_flows.records import BlobRef, ReplayOutcome, StepComparison, StepVerdict, ValueDifference, Verdict
 
@@ -74,7 +74,11 @@ class ReplayReport(Frozen):
             step = self.steps[self.first_divergence]
             causes = ", ".join(step.causes) or "unexplained"
             detail = f" ({step.details[0]})" if step.details else ""
-            return f"first divergence at step {step.task}#{step.index}: {step.verdict}, because of {causes}{detail}"
+            apart = next((f"; {said(value)}" for value in step.values if value.verdict == "different"), "")
+            apart = "" if apart.removeprefix("; ") in step.details[:1] else apart
+            return (
+                f"first divergence at step {step.task}#{step.index}: {step.verdict}, because of {causes}{detail}{apart}"
+            )
         if self.verdict == "different":
             return "all steps the same, and the flow's own result differs"
         if not self.steps:

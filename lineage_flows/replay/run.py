@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import lineage_flows.errors as errors_module
 from lineage_flows.errors import LineageError, ReplayError
 from lineage_flows.records import Environment, ReplayInfo, RunRecord
+from lineage_flows.replay.clock import ClockMode
 from lineage_flows.replay.find import find_record
 from lineage_flows.replay.plan import Plan, make_plan
 from lineage_flows.replay.process import Pipes, child_environment, execute, requested_by
@@ -28,6 +29,11 @@ __all__ = ["replay_run"]
 
 OnProgress = Callable[[str, int, int], None]
 
+_CLOCK_NOTES = {
+    "captured": "the code saw the original's time: each step began at the moment at which it began there",
+    "frozen": "the code saw the original's time, standing still at the moment at which each step began there",
+}
+
 
 def replay_run(
     reference: str,
@@ -35,6 +41,7 @@ def replay_run(
     settings: Settings | None = None,
     code_path: Path | None = None,
     keep: bool = False,
+    clock: ClockMode = "now",
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
     tolerances: Iterable[ToleranceRule] = (),
@@ -46,6 +53,8 @@ def replay_run(
         settings: where graph and blobs lie; read from environment and pyproject.toml when None.
         code_path: a folder whose code is executed in place of the captured code, everything else as captured.
         keep: leave the workspace where it is, for looking into it; the report names it.
+        clock: what the code of flows and tasks sees as the time: ``now``, ``captured`` (each step begins when it began in the
+            original, and time goes on) or ``frozen`` (it stands still there).
         timeout: seconds after which the replay is stopped; None waits as long as it takes.
         on_progress: called with the name of the step that starts now ("" at the end), how many steps have started before it, and
             how many the original had. From another thread.
@@ -67,12 +76,14 @@ def replay_run(
     settings = settings.model_copy(update={"tolerances": (*settings.tolerances, *tolerances)})
     store = open_store(settings.blobs_url)
     record, notes = find_record(reference, settings, store)
+    if clock != "now":
+        notes = (*notes, _CLOCK_NOTES[clock])
     plan = make_plan(record, store, code_path=code_path.absolute() if code_path else None, notes=notes)
     _verify(plan, store)
     with Workspace(keep=keep) as workspace:
         workspace.build(plan, store)
         with Pipes() as pipes:
-            spec = _spec(plan, workspace, pipes, settings, store)
+            spec = _spec(plan, workspace, pipes, settings, store).model_copy(update={"clock": clock})
             environment = child_environment(record, _recorded(record, store), settings, workspace)
             try:
                 result = execute(

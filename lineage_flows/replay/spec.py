@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lineage_flows.record_base import Frozen
 from lineage_flows.records import BlobRef, ReplayInfo, RunRecord
+from lineage_flows.replay.clock import ClockMode
 from lineage_flows.replay.mirror import Places
 from lineage_flows.tolerances import ToleranceRule
 
@@ -62,6 +63,7 @@ class ChildSpec(Frozen):
         code_replaced: whether other code than the captured one is executed.
         code_root: the folder, in the original's names, that the source tree stands in.
         tolerances: how far numbers may lie apart, where it is not as far as by default.
+        clock: what the code of flows and tasks sees as the time.
         info: recorded on the replay's flow run.
         notes: passed on into the outcome.
         alive: descriptor of a pipe the parent holds open as long as it lives.
@@ -75,6 +77,7 @@ class ChildSpec(Frozen):
     substitutes: dict[str, BlobRef]
     code_replaced: bool = False
     code_root: str
+    clock: ClockMode = "now"
     info: ReplayInfo
     tolerances: tuple[ToleranceRule, ...] = ()
     notes: tuple[str, ...] = ()

@@ -396,6 +396,7 @@ def test_figures_are_compared_pixel_by_pixel():
     assert 0 < result.differing < result.compared == 150 * 100
     assert result.parts[0].absolute > 1
     assert "of 150 × 100 pixels differ, in x " in result.parts[0].note
+    assert said(result) == f"output differs: {result.parts[0].note}"
     assert notes(compare_values(figure(), figure(size=(4, 2))).found) == {"": "150 × 100 pixels became 200 × 100"}
     assert found(figure(), figure(0.3), "figure:abs=255").verdict == "equivalent"
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from lineage_flows.compare import compare_values
 from lineage_flows.errors import BlobMissingError, ContentError, ReplayError
-from lineage_flows.records import StepComparison
+from lineage_flows.records import StepComparison, ValueDifference
 from lineage_flows.replay.report import Failure, ReplayReport
 from lineage_flows.replay.run import _raised
 
@@ -68,3 +69,26 @@ def test_an_error_of_the_child_is_raised_as_what_it_was_where_that_can_be():
     assert type(_raised(Failure(kind="BlobMissingError", what="blob x is missing"))) is ReplayError
     assert type(_raised(Failure(kind="os", what="x"))) is ReplayError
     assert issubclass(BlobMissingError, ContentError)
+
+
+def valued(verdict: str, a: object, b: object) -> ValueDifference:
+    found = compare_values(a, b).found
+    assert found is not None
+    assert found.verdict == verdict
+    return found
+
+
+def test_the_line_says_how_far_numbers_lie_apart():
+    inexact = step("b", "equivalent").model_copy(update={"values": (valued("equivalent", 1.0, 1.0 + 2**-52),)})
+    made = report(step("a"), inexact, verdict="equivalent")
+    assert made.summary == "1 of 2 steps identical, 1 equivalent; numbers lie apart by at most rel 2.2e-16, 1 ulp"
+    wrong = step("b", "different", "inputs", details=("input `x` comes from step a#0, which differs",))
+    wrong = wrong.model_copy(update={"values": (valued("different", {"sharpe": 1.2345}, {"sharpe": 1.2346}),)})
+    made = report(step("a"), wrong, verdict="different", first=1)
+    assert made.summary.startswith("first divergence at step b#0: different, because of inputs (input `x` comes")
+    assert made.summary.endswith("; output differs: sharpe 1.2345 → 1.2346 (rel 8.1e-05)")
+
+
+def test_what_nobody_could_compare_is_neither_equal_nor_different():
+    made = report(step("a", "not compared"), verdict="not compared")
+    assert (made.exit_code, made.summary) == (2, "1 of 1 steps not compared")
