@@ -35,6 +35,7 @@ from lineage_flows.policy import (
     parse_rules,
     rule_of_level,
 )
+from lineage_flows.replay_settings import ReplaySettings
 from lineage_flows.sagemaker_settings import SageMakerSettings
 
 __all__ = ["CaptureLevel", "Keeper", "Settings", "load_settings"]
@@ -53,7 +54,7 @@ _SCOPES = ("flow", "tag", "task")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Settings(SageMakerSettings, BaseSettings):
+class Settings(SageMakerSettings, ReplaySettings, BaseSettings):
     """All settings of the project. The environment (``LINEAGE_FLOWS_<NAME>``) wins over pyproject.toml.
 
     Raises:
@@ -356,7 +357,10 @@ def _check_names() -> None:
 
 def _one_of_the_settings() -> str:
     return "one of the settings " + ", ".join(
-        sorted(Settings.model_fields, key=lambda name: name.startswith("sagemaker_"))
+        sorted(
+            Settings.model_fields,
+            key=lambda name: (name in SageMakerSettings.model_fields, name in ReplaySettings.model_fields),
+        )
     )
 
 
