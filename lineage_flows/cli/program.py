@@ -18,6 +18,7 @@ from lineage_flows.cli import (
     diff,
     doctor,
     endpoint,
+    environments,
     export,
     init,
     policy,
@@ -27,6 +28,7 @@ from lineage_flows.cli import (
     show,
     version,
     walks,
+    wheels,
 )
 from lineage_flows.cli.answer import DONE, FAILED, Answer, print_answer, print_error, quiet_stdout
 from lineage_flows.errors import LineageError
@@ -71,6 +73,8 @@ for verb in (
     search.search,
     diff.diff,
     replay.replay,
+    environments.environments,
+    wheels.wheels,
     deliver.deliver,
     export.export,
     policy.policy,

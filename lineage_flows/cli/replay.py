@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -38,6 +38,12 @@ def replay(
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
     ] = None,
+    env: Annotated[
+        Literal["current", "rebuild", "auto"],
+        typer.Option(
+            help="Run on what is installed here, on the run's environment rebuilt, or on whichever is the run's."
+        ),
+    ] = "auto",
     as_json: AsJson = False,
 ) -> Answer:
     """Execute a run again from what lineage recorded alone, and compare every step.
@@ -48,7 +54,15 @@ def replay(
 
     settings = chosen_settings(context)
     with progress_bar("restoring") as on_progress:
-        report = replay_run(run, settings=settings, code_path=code, keep=keep, timeout=timeout, on_progress=on_progress)
+        report = replay_run(
+            run,
+            settings=settings,
+            code_path=code,
+            keep=keep,
+            timeout=timeout,
+            on_progress=on_progress,
+            environment=env,
+        )
     return Answer(report, lambda: _shown(report), as_json, DIFFERENT if report.verdict == "different" else DONE)
 
 

@@ -5,16 +5,20 @@ Knows the parts of a replay and their order; must not know what a step is compar
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lineage_flows.errors as errors_module
 from lineage_flows.errors import LineageError, ReplayError
 from lineage_flows.records import Environment, ReplayInfo, RunRecord
+from lineage_flows.replay.choice import EnvironmentMode, Interpreter, choose, entered
+from lineage_flows.replay.editable import editable_paths, write_metadata
 from lineage_flows.replay.find import find_record
 from lineage_flows.replay.plan import Plan, make_plan
-from lineage_flows.replay.process import Pipes, child_environment, execute, requested_by
+from lineage_flows.replay.process import Pipes, child_environment, compiled, execute, requested_by
 from lineage_flows.replay.report import ChildResult, Failure, ReplayReport
 from lineage_flows.replay.spec import ChildSpec, Folders
 from lineage_flows.replay.workspace import Workspace, code_root, places, unusable
@@ -22,8 +26,11 @@ from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
+    from lineage_flows.records import Package
 
-__all__ = ["replay_run"]
+__all__ = ["recorded_environment", "replay_run"]
+
+_EDITABLE = "editable"
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -36,6 +43,7 @@ def replay_run(
     keep: bool = False,
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
+    environment: EnvironmentMode = "auto",
 ) -> ReplayReport:
     """Execute a run again from what lineage recorded alone, and compare every step.
 
@@ -47,6 +55,8 @@ def replay_run(
         timeout: seconds after which the replay is stopped; None waits as long as it takes.
         on_progress: called with the name of the step that starts now ("" at the end), how many steps have started before it, and
             how many the original had. From another thread.
+        environment: what it runs on: what is installed here (``current``), the run's environment built anew (``rebuild``), or
+            whichever is the run's (``auto``), see ``choice.choose``.
 
     Returns:
         The report; its verdict may be ``different``.
@@ -65,26 +75,55 @@ def replay_run(
     record, notes = find_record(reference, settings, store)
     plan = make_plan(record, store, code_path=code_path.absolute() if code_path else None, notes=notes)
     _verify(plan, store)
-    with Workspace(keep=keep) as workspace:
+    recorded = recorded_environment(record, store)
+    progress = on_progress or _silent
+    choice = choose(environment, recorded, record, settings)
+    with (
+        entered(choice, record, settings, store, timeout=timeout, on_progress=progress) as interpreter,
+        Workspace(keep=keep) as workspace,
+    ):
+        plan = replace(plan, notes=(*plan.notes, *interpreter.notes))
         workspace.build(plan, store)
         with Pipes() as pipes:
-            spec = _spec(plan, workspace, pipes, settings, store)
-            environment = child_environment(record, _recorded(record, store), settings, workspace)
+            editable = choice.wanted.editable if choice.wanted is not None else ()
+            spec = _spec(plan, workspace, pipes, settings, store, interpreter=interpreter, editable=editable)
+            variables = child_environment(record, recorded, settings, workspace, interpreter)
             try:
                 result = execute(
-                    spec, pipes, workspace, environment, timeout=timeout, on_progress=on_progress or _silent
+                    spec, pipes, workspace, variables, timeout=timeout, on_progress=progress, interpreter=interpreter
                 )
             except OSError as error:
                 raise unusable(error) from error
+            finally:
+                _forget_compiled(interpreter, workspace)
         return _report(result, record, workspace if keep else None)
 
 
-def _spec(plan: Plan, workspace: Workspace, pipes: Pipes, settings: Settings, store: Store) -> ChildSpec:
-    record = plan.record
+def _forget_compiled(interpreter: Interpreter, workspace: Workspace) -> None:
+    """The workspace's own modules were compiled beside the environment's, and are gone with it."""
+    if interpreter.built is not None:
+        shutil.rmtree(f"{compiled(interpreter.built)}{workspace.base}", ignore_errors=True)
+
+
+def _spec(
+    plan: Plan,
+    workspace: Workspace,
+    pipes: Pipes,
+    settings: Settings,
+    store: Store,
+    *,
+    interpreter: Interpreter,
+    editable: tuple[Package, ...],
+) -> ChildSpec:
+    record, built = plan.record, interpreter.built
+    paths: tuple[str, ...] = ()
+    if built is not None:  # it has nothing installed in editable form
+        write_metadata(editable, workspace.base / _EDITABLE)
+        paths = (*editable_paths(editable, record, workspace.root), str(workspace.base / _EDITABLE))
     return ChildSpec(
         record=record,
         base=str(workspace.base),
-        folders=Folders.of(places(plan, workspace, settings, store.url)),
+        folders=Folders.of(places(plan, workspace, settings, store.url, built.paths if built else ())),
         substitutes=plan.substitutes,
         code_replaced=plan.code_path is not None,
         code_root=code_root(record),
@@ -92,10 +131,11 @@ def _spec(plan: Plan, workspace: Workspace, pipes: Pipes, settings: Settings, st
         notes=plan.notes,
         alive=pipes.alive,
         progress=pipes.progress,
+        paths=paths,
     )
 
 
-def _recorded(record: RunRecord, store: Store) -> Environment | None:
+def recorded_environment(record: RunRecord, store: Store) -> Environment | None:
     """The environment of the original; a replay can do without, and says so in what differs."""
     ref = record.flow.environment
     if ref is None or ref.blob is None:

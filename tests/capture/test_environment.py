@@ -210,9 +210,7 @@ def test_how_a_package_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert installed_packages(None) == (
         Package(name="archive", version="1.5", origin="https://files.example.org/a.whl"),
         Package(name="developed", version="4", editable=True),
-        Package(
-            name="editable", version="0.1", editable=True, origin="file:///home/me/editable", entry_points=points
-        ),
+        Package(name="editable", version="0.1", editable=True, origin="file:///home/me/editable", entry_points=points),
         Package(name="from-git", version="2.0", vcs="git+https://git.example.org/x.git@abc123"),
         Package(name="from-index", version="1.0"),
         Package(name="list", version="3"),
