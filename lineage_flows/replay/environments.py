@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lineage_flows.record_code import SourceTree
     from lineage_flows.replay.wanted import Wanted
 
-__all__ = ["Built", "KeptEnvironment", "Rebuilder", "environments", "folder_of", "remove_environment"]
+__all__ = ["Built", "KeptEnvironment", "Rebuilder", "environments", "folder_of", "is_ready", "remove_environment"]
 
 _MARK = "ready.json"
 _POLL = 0.1
@@ -201,6 +201,11 @@ class Rebuilder:
 def folder_of(home: Path, digest: str) -> Path:
     """Where an environment lies."""
     return home / "environments" / digest
+
+
+def is_ready(home: Path, digest: str) -> bool:
+    """Whether an environment is there and whole."""
+    return _ready(folder_of(home, digest)) is not None
 
 
 def environments(home: Path) -> tuple[KeptEnvironment, ...]:

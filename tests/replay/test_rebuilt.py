@@ -61,11 +61,15 @@ class Office:
     old: Path
     new: Path
 
-    def call(self, python: Path, *arguments: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, python: Path, *arguments: str, cwd: Path | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
         uv = find_uv()
         assert uv is not None
         environment = {
-            **{n: v for n, v in os.environ.items() if n not in {"PREFECT_PLUGINS_ENABLED", "PYTHONPATH", "VIRTUAL_ENV"}},
+            **{
+                n: v for n, v in os.environ.items() if n not in {"PREFECT_PLUGINS_ENABLED", "PYTHONPATH", "VIRTUAL_ENV"}
+            },
             "PATH": f"{Path(uv).parent}:/usr/bin:/bin",
             "PREFECT_API_URL": self.api,
             "LINEAGE_FLOWS_HOME": str(self.home),
@@ -101,7 +105,9 @@ def office(tmp_path_factory, prefect_server) -> Office:
     (desk / "src" / "deskpkg" / "__init__.py").write_text("def lot(): return 10\n")
     (project / "flow.py").write_text(dedent(FLOW))
     (project / "pyproject.toml").write_text("[tool.prefect.plugins]\nenabled = true\n")
-    found = Office(project, base / "home", prefect_server, base / "old" / "bin" / "python", base / "new" / "bin" / "python")
+    found = Office(
+        project, base / "home", prefect_server, base / "old" / "bin" / "python", base / "new" / "bin" / "python"
+    )
     for version, python in (("1.0", found.old), ("2.0", found.new)):
         lean_environment(python.parents[1])
         install(python, "--no-index", "--find-links", str(wheels), f"tinypkg=={version}")
