@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
@@ -14,19 +15,25 @@ from lineage_flows.replay import ReplayReport, replay_run
 
 @flow(name="replay", flow_run_name="replay {run}")
 @internal
-def replay(run: str, code: str | None = None, timeout: float | None = None) -> State:
+def replay(
+    run: str,
+    code: str | None = None,
+    timeout: float | None = None,
+    environment: Literal["current", "rebuild", "auto"] = "auto",
+) -> State:
     """Execute a run again in a process of its own, and compare every step.
 
     Args:
         run: run id, the start of one, or run name.
         code: a folder whose code is executed in place of the captured code.
         timeout: seconds after which the replay is stopped.
+        environment: what it runs on: what is installed here, the run's environment rebuilt, or whichever is the run's.
 
     Returns:
         Completed with the report when the replay is identical or equal within tolerance; Failed, with one line that says where
         and why they part, when it is different or cannot be done.
     """
-    report = replay_run(run, code_path=Path(code) if code else None, timeout=timeout)
+    report = replay_run(run, code_path=Path(code) if code else None, timeout=timeout, environment=environment)
     create_table_artifact(
         key="replay-verdict", table=_table(report), description=f"**{report.verdict}**: {report.summary}"
     )

@@ -28,7 +28,7 @@ from lineage_flows.capture.paths import without_credentials
 from lineage_flows.records import Environment
 from lineage_flows.redaction import is_secret_variable, redact
 
-__all__ = ["capture_environment", "environment_digest"]
+__all__ = ["capture_environment", "environment_digest", "local_timezone"]
 
 IMAGE_VARIABLES = (
     "CONTAINER_IMAGE",
@@ -79,7 +79,7 @@ def capture_environment(variables: tuple[str, ...], cache: Path) -> Environment:
             variables=_variables(variables),
             hash_seed=_hash_seed(),
             locale=locale.setlocale(locale.LC_ALL),
-            timezone=_timezone(),
+            timezone=local_timezone(),
         )
     _captured.clear()
     _captured[key] = environment
@@ -213,7 +213,7 @@ def _initial_variable(name: str) -> str | None:
     return next((os.fsdecode(pair[len(prefix) :]) for pair in pairs if pair.startswith(prefix)), None)
 
 
-def _timezone() -> str:
+def local_timezone() -> str:
     """The name of the local time zone: TZ, else what the system's link names, else its abbreviations."""
     if os.environ.get("TZ"):
         return os.environ["TZ"]

@@ -21,6 +21,7 @@ from lineage_flows.cli import (
     environments,
     export,
     init,
+    pin,
     policy,
     replay,
     runs,
@@ -73,6 +74,7 @@ for verb in (
     search.search,
     diff.diff,
     replay.replay,
+    pin.pin,
     environments.environments,
     wheels.wheels,
     deliver.deliver,
@@ -98,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # This process looks at lineage; what it imports of Prefect may not make lineage of its own.
     decline()
-    if "--json" not in given:
+    own = given[: given.index("--")] if "--" in given else given  # what follows is another program's
+    if "--json" not in own:
         return _run(given, None)
     with quiet_stdout() as stdout:
         return _run(given, stdout)

@@ -24,6 +24,7 @@ from lineage_flows.policy import rules_json
 from lineage_flows.records import Environment, RunRecord
 from lineage_flows.replay.choice import Interpreter
 from lineage_flows.replay.environments import Built
+from lineage_flows.replay.machine import machine_variables
 from lineage_flows.replay.report import ChildResult
 from lineage_flows.replay.spawned import write_site
 from lineage_flows.replay.spec import ChildSpec
@@ -176,6 +177,7 @@ def child_environment(
             name: value for name, value in found.items() if not any(fnmatch.fnmatchcase(name, rule) for rule in allowed)
         }
         found.update({name: value for name, value in recorded.variables.items() if "\0" not in value})
+        found.update(machine_variables(recorded))
         if recorded.hash_seed is not None:
             found["PYTHONHASHSEED"] = recorded.hash_seed
     built = interpreter.built

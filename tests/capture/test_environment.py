@@ -164,9 +164,9 @@ def test_the_image_is_said_only_by_who_knows(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
-    assert environment._timezone() == "Europe/Berlin"
+    assert environment.local_timezone() == "Europe/Berlin"
     monkeypatch.delenv("TZ")
-    assert environment._timezone()
+    assert environment.local_timezone()
 
 
 # --------------------------------------------------------------------------------------------------------------- packages
