@@ -139,6 +139,10 @@ def run_of(office: Office) -> str:
 
 def test_a_run_is_identical_in_its_rebuilt_environment_and_different_in_another(office):
     run = run_of(office)
+    code, plan, said = office.lineage(office.new, "replay", run, "--plan")
+    assert (code, plan["expected"], plan["environment"]["chosen"]) == (0, "identical", "rebuild"), (plan, said)
+    assert plan["environment"]["differences"] == ["tinypkg 1.0 → 2.0"]
+    assert plan["environment"]["ready"] is False
     code, report, said = office.lineage(office.new, "replay", run)  # auto: tinypkg is another one here
     assert (code, report["verdict"]) == (0, "identical"), (report, said)
     assert any(note.startswith("environment: rebuilt") for note in report["notes"])
@@ -158,3 +162,15 @@ def test_a_run_is_identical_in_its_rebuilt_environment_and_different_in_another(
     compiled = python.parents[2] / "compiled"
     assert list(compiled.rglob("tinypkg.*.pyc")), "the next replay compiles again"
     assert not list(compiled.rglob("lf-replay-*")), "byte code of a workspace was left"
+
+
+def test_what_cannot_be_rebuilt_is_refused_in_one_line_and_offers_what_is_here(office, tmp_path):
+    run = run_of(office)
+    nowhere = {"PATH": "/usr/bin:/bin"}
+    code, document, said = office.lineage(office.new, "replay", run, **nowhere)
+    assert code == 2
+    assert "uv is not installed; here is another one (tinypkg 1.0 → 2.0)" in document["error"]["why"]
+    assert "--env current" in document["error"]["fix"]
+    assert office.lineage(office.new, "replay", run, "--env", "current", **nowhere)[0] == 1
+    code, plan, said = office.lineage(office.new, "replay", run, "--plan", **nowhere)
+    assert (code, plan["expected"]) == (2, "impossible"), said
