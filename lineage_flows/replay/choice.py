@@ -104,7 +104,10 @@ def choose(mode: EnvironmentMode, recorded: Environment | None, record: RunRecor
         note = f"Python {wanted.python} is not installed here: the replay runs on Python {interpreter[1]}"
         reason = "every package is the run's, and its Python is not here"
         return replace(found, how="current", reason=reason, notes=(note, *_machine(recorded)))
-    return found
+    # Built on another patch it is another environment: the run's own Python may be installed one day.
+    other = interpreter is not None and interpreter[1] != wanted.python and not settings.python_downloads
+    stand_in = interpreter[1] if other and interpreter is not None else ""
+    return replace(found, wanted=wanted.model_copy(update={"stand_in": stand_in}))
 
 
 @contextlib.contextmanager

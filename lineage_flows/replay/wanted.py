@@ -76,6 +76,7 @@ class Wanted(Frozen):
         local: what is built from the captured source.
         tree: the digest of the source tree that ``local`` is built from; empty when nothing is.
         tool: this package.
+        stand_in: the version of the interpreter that takes its place, since that one is not here; empty when it is.
         editable: what the captured source brings by itself.
         lost: what cannot be installed.
     """
@@ -87,6 +88,7 @@ class Wanted(Frozen):
     local: tuple[LocalSource, ...]
     tree: str
     tool: Tool
+    stand_in: str = ""
     editable: tuple[Package, ...] = ()
     lost: tuple[Lost, ...] = ()
 

@@ -6,6 +6,8 @@ import pytest
 
 from lineage_flows.errors import UnknownReferenceError
 from lineage_flows.replay.planned import EnvironmentOutlook, Missing, ReplayPlan, StepOutlook
+from tests.support.graphs import keep_run
+from tests.support.records import FLOW_ID, backtest_record
 
 
 def planned(**more: object) -> ReplayPlan:
@@ -95,3 +97,21 @@ def test_a_run_that_is_not_there_is_an_error(call, home, plans) -> None:
     plans(UnknownReferenceError("x"))
     said = call("replay", "x", "--plan", "--json")
     assert (said.code, said.document["error"]["type"]) == (2, "UnknownReferenceError")
+
+
+def test_a_run_of_the_graph_whose_blobs_are_gone_is_planned_as_far_as_it_goes(call, filled) -> None:
+    said = call("replay", FLOW_ID, "--plan", "--json")
+    assert said.code == 2, said.err
+    plan = said.document
+    assert plan["expected"] == "impossible"
+    assert {step["task"] for step in plan["steps"]} == {step.task_name for step in backtest_record().steps}
+    assert [item for item in plan["missing"] if item["fatal"]]
+
+
+def test_a_record_of_an_unknown_format_is_refused(call, home) -> None:
+    keep_run(home, backtest_record().model_copy(update={"format": 2}))
+    for more in ((), ("--plan",)):
+        said = call("replay", FLOW_ID, *more)
+        assert said.code == 2
+        assert "the run record has format 2" in said.err
+        assert "upgrade lineage-flows" in said.err.lower()

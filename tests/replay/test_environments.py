@@ -391,3 +391,25 @@ def test_one_thread_of_a_process_waits_for_another(index, tmp_path):
         thread.join(60)
     assert (len(found), len(set(found)), calls(log)) == (3, 1, ["venv", "pip"])
     assert os.access(found[0].python, os.X_OK)
+
+
+def test_another_patch_of_python_is_another_environment(tmp_path, monkeypatch):
+    settings = load_settings(home=tmp_path)
+    minor = ".".join(str(part) for part in sys.version_info[:2])
+    run = Run(
+        code={"flow.py": "x = 1\n"}, environment=here(python=f"{minor}.99", packages=(Package(name="a", version="1"),))
+    )
+    choice = choose("auto", run.environment, run.record(), settings)
+    assert (choice.how, choice.problem) == ("rebuild", None)
+    exact = wanted_environment(run.environment, run.record(), settings)
+    assert choice.wanted.stand_in.startswith(minor)
+    assert choice.wanted.digest != exact.digest
+    # With every package as it was, a rebuilt environment would be no nearer.
+    run.environment = here(python=f"{minor}.99")
+    choice = choose("auto", run.environment, run.record(), settings)
+    assert choice.how == "current"
+    assert choice.notes[0].startswith(f"Python {minor}.99 is not installed here: the replay runs on Python {minor}.")
+    # Another minor version that is not here is an obstacle.
+    run.environment = here(python="3.99.1")
+    problem = choose("auto", run.environment, run.record(), settings).problem
+    assert "no CPython 3.99.1 is installed here" in problem.why
