@@ -26,7 +26,6 @@ from pathlib import Path
 from statistics import median
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from demo.server import isolated_environment, private_server
@@ -57,11 +56,16 @@ def main() -> None:
             bench.original()
             run = bench.newest()
             once = {"built and replayed, nothing compiled": bench.seconds(lambda: bench.replay(run, "rebuild"))}
+            calls: dict[str, Callable[[], None]] = {
+                "original": bench.original,
+                "replay, the packages that are here": lambda: bench.replay(run, "current"),
+                "replay, rebuilt before": lambda: bench.replay(run, "rebuild"),
+            }
             found: dict[str, list[float]] = defaultdict(list)
-            for _ in track(range(options.rounds), console=console, transient=True):
-                found["original"].append(bench.seconds(bench.original))
-                found["replay, the packages that are here"].append(bench.seconds(lambda: bench.replay(run, "current")))
-                found["replay, rebuilt before"].append(bench.seconds(lambda: bench.replay(run, "rebuild")))
+            for _ in range(options.rounds):
+                for name, call in calls.items():
+                    found[name].append(bench.seconds(call))
+                    console.print(f"{found[name][-1]:7.2f} s  {name}")
             once |= bench.builds(run, cold=options.cold)
         _print(found, once, console)
 

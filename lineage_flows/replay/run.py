@@ -21,7 +21,7 @@ from lineage_flows.replay.plan import Plan, make_plan
 from lineage_flows.replay.process import Pipes, child_environment, compiled, execute, requested_by
 from lineage_flows.replay.report import ChildResult, Failure, ReplayReport
 from lineage_flows.replay.spec import ChildSpec, Folders
-from lineage_flows.replay.workspace import Workspace, code_root, places, unusable
+from lineage_flows.replay.workspace import WORKSPACE_PREFIX, Workspace, code_root, places, unusable
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -100,9 +100,13 @@ def replay_run(
 
 
 def _forget_compiled(interpreter: Interpreter, workspace: Workspace) -> None:
-    """The workspace's own modules were compiled beside the environment's, and are gone with it."""
-    if interpreter.built is not None:
-        shutil.rmtree(f"{compiled(interpreter.built)}{workspace.base}", ignore_errors=True)
+    """The workspace's own modules were compiled beside the environment's, and go with it; those of killed replays go, too."""
+    if interpreter.built is None:
+        return
+    shutil.rmtree(f"{compiled(interpreter.built)}{workspace.base}", ignore_errors=True)
+    for left in Path(f"{compiled(interpreter.built)}{workspace.base.parent}").glob(f"{WORKSPACE_PREFIX}*"):
+        if not (workspace.base.parent / left.name).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _spec(

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from lineage_flows.content import Store
 
-__all__ = ["Workspace", "code_root", "places", "unusable"]
+__all__ = ["WORKSPACE_PREFIX", "Workspace", "code_root", "places", "unusable"]
 
-_PREFIX = "lf-replay-"
+WORKSPACE_PREFIX = "lf-replay-"
 _MIRROR = "w"
 _LOCK = "lock"
 
@@ -52,7 +52,7 @@ class Workspace:
         self.keep = keep
         try:
             _remove_abandoned(Path(tempfile.gettempdir()))
-            self.base = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+            self.base = Path(tempfile.mkdtemp(prefix=WORKSPACE_PREFIX)).resolve()
             # Locked before it has its name: who looks for abandoned workspaces never finds a lock that is not held yet.
             self._lock = (self.base / "taken").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -321,7 +321,7 @@ def _remove(folder: Path) -> None:
 
 def _remove_abandoned(temporary: Path) -> None:
     """Remove workspaces of replays that were killed: nobody holds their lock."""
-    for folder in temporary.glob(f"{_PREFIX}*"):
+    for folder in temporary.glob(f"{WORKSPACE_PREFIX}*"):
         try:
             with (folder / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

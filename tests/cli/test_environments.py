@@ -8,7 +8,7 @@ import pytest
 from lineage_flows.replay.environments import Rebuilder
 from lineage_flows.replay.uv import find_uv
 from tests.compare.building import Blobs
-from tests.replay.test_environments import wanted
+from tests.replay.tiny import wanted
 
 
 @pytest.fixture

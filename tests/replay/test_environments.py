@@ -23,11 +23,10 @@ from lineage_flows.records import Package
 from lineage_flows.replay.choice import choose, entered
 from lineage_flows.replay.environments import Rebuilder, environments, folder_of, is_ready, remove_environment
 from lineage_flows.replay.uv import find_uv
-from lineage_flows.replay.wanted import LocalSource, Tool, Wanted, differing, wanted_environment
+from lineage_flows.replay.wanted import LocalSource, Wanted, differing, wanted_environment
 from lineage_flows.settings import load_settings
 from tests.compare.building import Blobs, Run
-from tests.replay.test_outlook import here
-from tests.replay.tiny import frozen, tiny_wheel
+from tests.replay.tiny import frozen, here, tiny_wheel, wanted
 
 UV = find_uv() or "uv"
 TINY = {"tinypkg.py": "rate = 1\n"}
@@ -54,23 +53,6 @@ name = "deskpkg"
 version = "0.3"
 """
 SOURCE = {"backend.py": BACKEND, "pyproject.toml": PROJECT, "deskpkg.py": "lot = 10\n"}
-
-
-def wanted(*pins: str, **fields: object) -> Wanted:
-    tool = Tool(folder=str(Path(lineage_flows.__file__).resolve().parent), version="0")
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    return Wanted(
-        **{
-            "python": version,
-            "implementation": "CPython",
-            "pinned": pins,
-            "kept": (),
-            "local": (),
-            "tree": "",
-            "tool": tool,
-            **fields,
-        }
-    )
 
 
 @pytest.fixture

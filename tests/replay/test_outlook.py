@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import platform
 
 import pytest
 
@@ -11,23 +10,10 @@ from lineage_flows.record_gaps import Gap, Ledger
 from lineage_flows.records import Package, RandomStates
 from lineage_flows.replay.outlook import plan_run
 from lineage_flows.settings import load_settings
-from tests.compare.building import Blobs, Run, environment, read
+from tests.compare.building import Blobs, Run, read
+from tests.replay.tiny import here
 
 CODE = {"flow.py": "def backtest(): ...\n", "sub/helpers.py": "X = 1\n"}
-
-
-def here(**fields: object):
-    """The environment of this very process."""
-    return environment(
-        **{
-            "python": platform.python_version(),
-            "implementation": platform.python_implementation(),
-            "platform": platform.platform(),
-            "machine": platform.machine(),
-            "packages": installed_packages(None),
-            **fields,
-        }
-    )
 
 
 @pytest.fixture

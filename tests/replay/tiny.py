@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib.metadata
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -14,8 +15,12 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from lineage_flows.capture.distributions import normalised
+import lineage_flows
+from lineage_flows.capture.distributions import installed_packages, normalised
+from lineage_flows.records import Environment
 from lineage_flows.replay.uv import find_uv
+from lineage_flows.replay.wanted import Tool, Wanted
+from tests.compare.building import environment
 
 
 def tiny_wheel(folder: Path, name: str, version: str, files: dict[str, str], *, entry_points: str = "") -> Path:
@@ -83,8 +88,6 @@ def lean_environment(folder: Path) -> Path:
             if ".." in file.parts and not place.exists() and (root / str(file)).exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.symlink_to(os.path.normpath(root / str(file)))
-    import lineage_flows
-
     (site / "lineage_flows").symlink_to(Path(lineage_flows.__file__).resolve().parent)
     (metadata,) = [getattr(importlib.metadata.distribution("lineage-flows"), "_path", None)]
     (site / metadata.name).symlink_to(metadata)
@@ -111,3 +114,34 @@ def frozen(python: str | Path) -> dict[str, str]:
         [str(python), "-I", "-c", program], capture_output=True, text=True, env=environment, check=True
     )
     return dict(re.findall(r"^(\S+) (\S+)$", done.stdout, re.MULTILINE))
+
+
+def wanted(*pins: str, **fields: object) -> Wanted:
+    tool = Tool(folder=str(Path(lineage_flows.__file__).resolve().parent), version="0")
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Wanted(
+        **{
+            "python": version,
+            "implementation": "CPython",
+            "pinned": pins,
+            "kept": (),
+            "local": (),
+            "tree": "",
+            "tool": tool,
+            **fields,
+        }
+    )
+
+
+def here(**fields: object) -> Environment:
+    """The environment of this very process."""
+    return environment(
+        **{
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "platform": platform.platform(),
+            "machine": platform.machine(),
+            "packages": installed_packages(None),
+            **fields,
+        }
+    )
