@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lineage_flows.compare.changes import RunDifference
 from lineage_flows.errors import GraphError
 from lineage_flows.graph.columns import ColumnLink, ColumnTrace
+from lineage_flows.graph.in_force import InForce
 from lineage_flows.graph.jobs import TrainingJob
 from lineage_flows.graph.model import Entity
 from lineage_flows.graph.opening import open_graph
@@ -22,6 +23,7 @@ from lineage_flows.records import RunRecord, read_run_record
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from os import PathLike
 
     from lineage_flows.content.store import Store
@@ -34,6 +36,7 @@ __all__ = [
     "ColumnLink",
     "ColumnTrace",
     "Entity",
+    "InForce",
     "Lineage",
     "LineagePath",
     "RunDifference",
@@ -115,6 +118,29 @@ class Lineage:
         from lineage_flows.graph.reference import resolve_run
 
         return run_summary(resolve_run(self._keeper, reference))
+
+    def run_in_force(
+        self,
+        *,
+        strategy: str | None = None,
+        model: str | None = None,
+        until: datetime | None = None,
+        since: datetime | None = None,
+    ) -> InForce:
+        """The last run that had completed by a moment: of a strategy, or of those that made a model.
+
+        Args:
+            strategy: name of a flow or of a deployment, or a tag of runs.
+            model: a reference to what a run made.
+            until: the moment, with its time zone; None for now.
+            since: an earlier one: what else was in force between the two is told as well.
+
+        Raises:
+            GraphError: no such run had completed by then.
+        """
+        from lineage_flows.graph.in_force import run_in_force
+
+        return run_in_force(self._keeper, strategy=strategy, model=model, until=until, since=since)
 
     def record(self, reference: str) -> RunRecord:
         """The run record of a run: everything that was captured of it, with its steps in order.

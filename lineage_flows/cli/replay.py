@@ -35,6 +35,12 @@ def replay(
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the folder it runs in, to look into it.")] = False,
+    clock: Annotated[
+        Literal["now", "captured", "frozen"],
+        typer.Option(
+            help="The time that the code sees: the present, the original's, or the original's standing still at each step's start."
+        ),
+    ] = "now",
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Give up after so many seconds.", show_default=False)
     ] = None,
@@ -68,6 +74,7 @@ def replay(
             settings=settings,
             code_path=code,
             keep=keep,
+            clock=clock,
             timeout=timeout,
             on_progress=on_progress,
             environment=env,

@@ -96,12 +96,15 @@ def start_capture(spec: ChildSpec, redirector: Redirector) -> tuple[Runtime, Rep
     from lineage_flows.capture import io_adapters
     from lineage_flows.content import open_store
     from lineage_flows.errors import ReplayError
+    from lineage_flows.replay.clock import Clock
     from lineage_flows.replay.interceptor import ReplayInterceptor
     from lineage_flows.settings import load_settings
 
     runtime.stop()  # importing the engine may have turned capture on as in any process
     settings = load_settings()
-    interceptor = ReplayInterceptor(spec, open_store(settings.blobs_url))
+    clock = Clock(spec.clock)
+    interceptor = ReplayInterceptor(spec, open_store(settings.blobs_url), clock)
+    clock.install()
     io_adapters.redirect_paths(redirector.serve)
     started = runtime.start(settings, interceptor=interceptor)
     if started is None:

@@ -5,6 +5,7 @@ Knows uv's arguments; must not know where environments lie, nor who else builds 
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -12,8 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lineage_flows.errors import ReplayError
+from lineage_flows.capture.distributions import normalised
+from lineage_flows.errors import LineageError, ReplayError
 from lineage_flows.replay.uv import UvError, current_python, find_python, run_uv
+from lineage_flows.replay.wanted import missing_here
+from lineage_flows.replay.wheels import make_wheel
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
@@ -121,16 +125,27 @@ class Installer:
         tool = wanted.tool
         notes = list(tool.unfit)
         if tool.added:
-            limits = self._folder / "constraints.txt"
-            pins = [f"{wheel.name}=={wheel.version}" for wheel in wanted.kept]
-            limits.write_text("\n".join([*(line for line in wanted.pinned if " @ " not in line), *pins]) + "\n")
-            self._pip(["--constraints", str(limits), *tool.added], tool.added)
+            self._add_needs(wanted)
             notes.append(f"lineage-flows needs what the run did not have; added: {', '.join(tool.added)}")
         site = Path(self.facts()["site"])
         (site / "lineage_flows").symlink_to(tool.folder)
         if tool.metadata:
             (site / Path(tool.metadata).name).symlink_to(tool.metadata)
         return notes
+
+    def _add_needs(self, wanted: Wanted) -> None:
+        """As they are installed here, which asks no index; from one only where that does not do: on another minor of Python."""
+        had = {_name(pin) for pin in wanted.pinned} | {wheel.name for wheel in wanted.kept}
+        folder = self._folder / "needs"
+        folder.mkdir()
+        try:
+            wheels = [str(make_wheel(item, folder)) for item in missing_here(wanted.tool.added, had)]
+            self._pip(["--offline", "--no-deps", *wheels], wheels)
+        except (LineageError, OSError, importlib.metadata.PackageNotFoundError):
+            limits = self._folder / "constraints.txt"
+            pins = [f"{wheel.name}=={wheel.version}" for wheel in wanted.kept]
+            limits.write_text("\n".join([*(line for line in wanted.pinned if " @ " not in line), *pins]) + "\n")
+            self._pip(["--constraints", str(limits), *wanted.tool.added], wanted.tool.added)
 
     def facts(self) -> dict[str, Any]:
         """What the environment's interpreter says of itself.
@@ -177,8 +192,13 @@ def _named(said: str, meant: Sequence[str]) -> list[str]:
     exact = [text for text in meant if re.search(rf"(?<![\w.-]){re.escape(text.lower())}(?![\w])", lower)]
     if exact:
         return exact[:5]
-    names = [(text, re.split(r"[=<>@\s\[]", text, maxsplit=1)[0]) for text in meant]
-    return [text for text, name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", lower)][:5]
+    return [
+        text for text in meant if (name := _name(text)) and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", lower)
+    ][:5]
+
+
+def _name(requirement: str) -> str:
+    return normalised(re.split(r"[=<>!~@;\s\[]", requirement, maxsplit=1)[0])
 
 
 def _version_of(python: str) -> str:

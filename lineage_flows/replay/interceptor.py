@@ -26,6 +26,7 @@ from lineage_flows.replay.matching import Matcher, started_alone
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
+    from lineage_flows.replay.clock import Clock
     from lineage_flows.replay.spec import ChildSpec
 
 __all__ = ["ReplayInterceptor"]
@@ -34,7 +35,7 @@ __all__ = ["ReplayInterceptor"]
 class ReplayInterceptor:
     """The replay's side of capture, in the child process; see the protocol ``Interceptor``."""
 
-    def __init__(self, spec: ChildSpec, store: Store) -> None:
+    def __init__(self, spec: ChildSpec, store: Store, clock: Clock) -> None:
         self.info = spec.info
         self.strip = spec.folders.workspace
         self.outcome: ReplayOutcome | None = None
@@ -42,6 +43,7 @@ class ReplayInterceptor:
         self.failure: LineageError | None = None
         self._spec = spec
         self._store = store
+        self._clock = clock
         self._matcher = Matcher(spec.record)
         self._alone = started_alone(spec.record)
 
@@ -52,12 +54,13 @@ class ReplayInterceptor:
         return path
 
     def before_flow(self, record: FlowRecord) -> None:
-        """Give the root flow the random states it started with."""
+        """Give the root flow the random states it started with, and its time."""
         with self._remembering():
             self._restore(self._spec.record.flow.random)
+        self._clock.anchor(self._spec.record.flow.started)
 
     def before_step(self, step: StepStart) -> Substitute | None:
-        """Give the step the random states it started with; or the result it had, when it cannot be executed again."""
+        """Give the step the random states and the time it started with; or the result it had, when it cannot be executed again."""
         original = self._matcher.match(
             step.run_id,
             task=step.task_name,
@@ -75,6 +78,7 @@ class ReplayInterceptor:
                 # The pickle's hash is in the run record, whose own hash is on the graph; the user asked for this replay.
                 return Substitute(load_value(self._store.get(blob.digest), blob.format, trust_pickle=True))
             self._restore(original.random, alone=original.run_id in self._alone)
+        self._clock.anchor(original.started)
         return None
 
     def conclude(self, record: RunRecord) -> ReplayOutcome:

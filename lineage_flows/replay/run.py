@@ -15,6 +15,7 @@ import lineage_flows.errors as errors_module
 from lineage_flows.errors import LineageError, ReplayError
 from lineage_flows.records import Environment, ReplayInfo, RunRecord
 from lineage_flows.replay.choice import EnvironmentMode, Interpreter, choose, entered
+from lineage_flows.replay.clock import ClockMode
 from lineage_flows.replay.editable import editable_paths, write_metadata
 from lineage_flows.replay.find import find_record
 from lineage_flows.replay.plan import Plan, make_plan
@@ -34,6 +35,11 @@ _EDITABLE = "editable"
 
 OnProgress = Callable[[str, int, int], None]
 
+_CLOCK_NOTES = {
+    "captured": "the code saw the original's time: each step began at the moment at which it began there",
+    "frozen": "the code saw the original's time, standing still at the moment at which each step began there",
+}
+
 
 def replay_run(
     reference: str,
@@ -41,6 +47,7 @@ def replay_run(
     settings: Settings | None = None,
     code_path: Path | None = None,
     keep: bool = False,
+    clock: ClockMode = "now",
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
     environment: EnvironmentMode = "auto",
@@ -52,6 +59,8 @@ def replay_run(
         settings: where graph and blobs lie; read from environment and pyproject.toml when None.
         code_path: a folder whose code is executed in place of the captured code, everything else as captured.
         keep: leave the workspace where it is, for looking into it; the report names it.
+        clock: what the code of flows and tasks sees as the time: ``now``, ``captured`` (each step begins when it began in the
+            original, and time goes on) or ``frozen`` (it stands still there).
         timeout: seconds after which the replay is stopped; None waits as long as it takes.
         on_progress: called with the name of the step that starts now ("" at the end), how many steps have started before it, and
             how many the original had. From another thread.
@@ -73,6 +82,8 @@ def replay_run(
     settings = settings or load_settings()
     store = open_store(settings.blobs_url)
     record, notes = find_record(reference, settings, store)
+    if clock != "now":
+        notes = (*notes, _CLOCK_NOTES[clock])
     plan = make_plan(record, store, code_path=code_path.absolute() if code_path else None, notes=notes)
     _verify(plan, store)
     recorded = recorded_environment(record, store)
@@ -87,6 +98,7 @@ def replay_run(
         with Pipes() as pipes:
             editable = choice.wanted.editable if choice.wanted is not None else ()
             spec = _spec(plan, workspace, pipes, settings, store, interpreter=interpreter, editable=editable)
+            spec = spec.model_copy(update={"clock": clock})
             variables = child_environment(record, recorded, settings, workspace, interpreter)
             try:
                 result = execute(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lineage_flows.record_base import Frozen
 from lineage_flows.records import BlobRef, ReplayInfo, RunRecord
+from lineage_flows.replay.clock import ClockMode
 from lineage_flows.replay.mirror import Places
 
 __all__ = ["ChildSpec", "Folders"]
@@ -59,6 +60,7 @@ class ChildSpec(Frozen):
         substitutes: steps whose captured result is used: run id of the original -> its output.
         code_replaced: whether other code than the captured one is executed.
         code_root: the folder, in the original's names, that the source tree stands in.
+        clock: what the code of flows and tasks sees as the time.
         info: recorded on the replay's flow run.
         notes: passed on into the outcome.
         alive: descriptor of a pipe the parent holds open as long as it lives.
@@ -72,6 +74,7 @@ class ChildSpec(Frozen):
     substitutes: dict[str, BlobRef]
     code_replaced: bool = False
     code_root: str
+    clock: ClockMode = "now"
     info: ReplayInfo
     notes: tuple[str, ...] = ()
     alive: int

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from lineage_flows.settings import Settings
 
-__all__ = ["OWN", "LocalSource", "Lost", "Tool", "Wanted", "differing", "local_path", "wanted_environment"]
+__all__ = [
+    "OWN",
+    "LocalSource",
+    "Lost",
+    "Tool",
+    "Wanted",
+    "differing",
+    "local_path",
+    "missing_here",
+    "wanted_environment",
+]
 
 OWN = "lineage-flows"
 _FORMAT = 1
@@ -156,6 +166,34 @@ def differing(recorded: Iterable[Package], present: Iterable[Package]) -> tuple[
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     )
+
+
+def missing_here(added: Iterable[str], had: Iterable[str]) -> list[importlib.metadata.Distribution]:
+    """The packages that are installed here for some requirements, and for what those need, without those that are had already.
+
+    Args:
+        added: the requirements.
+        had: normalised names.
+
+    Raises:
+        PackageNotFoundError: one is not installed here.
+    """
+    from packaging.requirements import Requirement
+
+    found: dict[str, importlib.metadata.Distribution] = {}
+    known, waiting = set(had), [Requirement(text) for text in added]
+    while waiting:
+        need = waiting.pop()
+        name = normalised(need.name)
+        if name in known:
+            continue
+        known.add(name)
+        found[name] = importlib.metadata.distribution(name)
+        for text in found[name].requires or []:
+            below = Requirement(text)
+            if below.marker is None or any(below.marker.evaluate({"extra": extra}) for extra in {"", *need.extras}):
+                waiting.append(below)
+    return list(found.values())
 
 
 def local_path(origin: str | None) -> str | None:

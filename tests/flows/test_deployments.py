@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,51 @@ def test_a_worker_runs_each_and_the_replay_is_identical(desk, tmp_path):
     (replayed,) = [run for run in desk.lineage("runs") if run["replay_of"] == original]
     assert (replayed["kind"], replayed["verdict"]) == ("replay", "identical")
     assert not prices.exists(), "a replay writes nothing where the original did"
+
+
+def test_a_trading_loss_starts_the_replay_of_the_run_behind_it(desk, tmp_path):
+    files = {"prices": str(tmp_path / "prices.parquet"), "figure": str(tmp_path / "equity.png")}
+    original = desk.order("backtest", **files)
+    desk.worker()
+    assert desk.state(original) == "Completed", desk.why(original)
+
+    told = desk.lineage("loss", "--strategy", "backtest", "--amount", "125000", "--currency", "USD")
+    assert told["run"]["run_id"] == original
+    assert told["starts"] == ["replay what stood behind a trading loss"]
+    # As a risk system would that knows of no lineage: the replay finds the run itself.
+    today = told["run"]["ended"][:10]
+    foreign = {
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "desk.trading-loss",
+        "resource": {"prefect.resource.id": "desk.strategy.backtest"},
+        "payload": {"strategy": "backtest", "date": today},
+        "id": str(uuid.uuid4()),
+    }
+    answer = httpx.post(f"{desk.api}/events", json=[foreign], timeout=30)
+    answer.raise_for_status()
+
+    ordered = _started_by_automation(desk, {"run": original}, {"run": None, "date": today})
+    desk.worker()
+    for run in ordered:
+        assert desk.state(run["id"]) == "Completed", desk.why(run["id"])
+    names = {desk.get(f"flow_runs/{run['id']}")["name"] for run in ordered}
+    assert names == {f"replay {original}", f"replay backtest {today}"}
+    replays = [run for run in desk.lineage("runs") if run["replay_of"] == original]
+    assert [run["verdict"] for run in replays] == ["identical", "identical"]
+
+
+def _started_by_automation(desk: Desk, *given: dict[str, str | None]) -> list[dict[str, Any]]:
+    """Runs of the replay deployment that nobody ordered, one with each of these parameters; waits until they are there."""
+    deadline = time.monotonic() + DEADLINE
+    wanted = {"deployment_id": {"any_": [desk.deployment("replay")["id"]]}}
+    while True:
+        runs = desk.post("flow_runs/filter", {"flow_runs": wanted})
+        runs = [run for run in runs if (run["created_by"] or {}).get("type") == "AUTOMATION"]
+        found = [run for some in given for run in runs if some.items() <= run["parameters"].items()]
+        if len(found) >= len(given):
+            return found
+        assert time.monotonic() < deadline, f"of {given} the automation started {[run['parameters'] for run in runs]}"
+        time.sleep(0.5)
 
 
 def test_a_scheduled_run_is_captured_with_its_deployment_and_nominal_time_and_replays(desk, tmp_path):

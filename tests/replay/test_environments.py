@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from lineage_flows.records import Package
 from lineage_flows.replay.choice import choose, entered
 from lineage_flows.replay.environments import Rebuilder, environments, folder_of, is_ready, remove_environment
 from lineage_flows.replay.uv import find_uv
-from lineage_flows.replay.wanted import LocalSource, Wanted, differing, wanted_environment
+from lineage_flows.replay.wanted import LocalSource, Tool, Wanted, differing, wanted_environment
 from lineage_flows.settings import load_settings
 from tests.compare.building import Blobs, Run
 from tests.replay.tiny import frozen, here, tiny_wheel, wanted
@@ -395,3 +396,20 @@ def test_another_patch_of_python_is_another_environment(tmp_path, monkeypatch):
     run.environment = here(python="3.99.1")
     problem = choose("auto", run.environment, run.record(), settings).problem
     assert "no CPython 3.99.1 is installed here" in problem.why
+
+
+def test_what_this_package_needs_comes_from_here_when_the_run_did_not_have_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    wheel = tiny_wheel(tmp_path, "tinypkg", "1.0", TINY)
+    rich = importlib.metadata.version("rich")
+    pins = (f"tinypkg @ {wheel.as_uri()}",)
+    tool = Tool(folder=str(Path(lineage_flows.__file__).resolve().parent), version="0", added=("rich>=1",))
+    built = build(tmp_path / "home", wanted(*pins, tool=tool))
+    found = frozen(built.python)
+    assert found["rich"] == rich
+    assert {"tinypkg", "pygments", "markdown-it-py", "mdurl"} <= found.keys(), "what that needs, too"
+    assert any("added: rich>=1" in note for note in built.notes)
+    absent = tool.model_copy(update={"added": ("no-such-package-here>=1",)})
+    with pytest.raises(ReplayError, match="no-such-package-here>=1 cannot be installed"):
+        build(tmp_path / "home", wanted(*pins, tool=absent))

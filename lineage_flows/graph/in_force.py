@@ -1,0 +1,160 @@
+"""Which run stood behind a number on a day: the run in force of a strategy, or the run that made a model.
+
+Knows the model, keepers by their protocol, and what is asked of a graph; must not know why somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from lineage_flows.errors import GraphError, UnknownReferenceError
+from lineage_flows.graph.keeper import Keeper
+from lineage_flows.graph.model import Action
+from lineage_flows.graph.query import upstream
+from lineage_flows.graph.reference import resolve_one
+from lineage_flows.graph.runs import RUN_TYPES, RunSummary, run_summary, runs
+
+__all__ = ["InForce", "run_in_force"]
+
+_TAG: Final = "strategy:"
+"""What a tag may begin with that names a strategy."""
+
+
+class InForce(BaseModel):
+    """The run that stood behind a number.
+
+    Attributes:
+        run: the run.
+        others: runs that were in force too since the moment asked about as ``since``, newest first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: RunSummary
+    others: tuple[RunSummary, ...] = ()
+
+
+def run_in_force(
+    keeper: Keeper,
+    *,
+    strategy: str | None = None,
+    model: str | None = None,
+    until: datetime | None = None,
+    since: datetime | None = None,
+) -> InForce:
+    """The last run that had completed by a moment: of a strategy, or of those that made a model. Replays do not count.
+
+    Args:
+        keeper: the graph.
+        strategy: name of a flow, or of a deployment (``backtest``, ``flow/deployment``), or a tag of runs (``momentum`` or
+            ``strategy:momentum``): the first of these that any run has.
+        model: a reference to what a run made: an ARN, a URI, a path. With a strategy, only that strategy's runs count.
+        until: the moment, with its time zone; None for now.
+        since: an earlier moment: what else was in force between the two is told as well.
+
+    Raises:
+        UnknownReferenceError: nothing is called so.
+        AmbiguousReferenceError: the model's reference fits more than one thing.
+        GraphError: no such run had completed by then.
+    """
+    if strategy is None and model is None:
+        raise ValueError("a strategy or a model is needed")
+    found: Sequence[RunSummary]
+    if model is None:
+        found, what = _of_strategy(keeper, strategy or ""), f"strategy {strategy!r}"
+    else:
+        found, what = _behind(keeper, model), f"model {model!r}"
+        if strategy is not None:
+            found = _named(found, strategy)
+            what += f" and strategy {strategy!r}"
+    return _last(found, what, until or datetime.now(UTC), since)
+
+
+def _last(found: Iterable[RunSummary], what: str, until: datetime, since: datetime | None) -> InForce:
+    done = sorted(
+        ((_moment(run.ended), run) for run in found if run.status == "Completed" and run.ended is not None),
+        key=lambda item: (item[0], item[1].run_id),
+    )
+    by_then = [item for item in done if item[0] <= until]
+    if not by_then:
+        why = f"the first one completed at {done[0][1].ended}" if done else "none has completed at all"
+        raise GraphError(
+            f"no run of {what} had completed by {until.astimezone(UTC).isoformat(timespec='seconds')}",
+            why=why,
+            fix="give a later moment, or the run itself; `lineage-flows runs` lists them",
+        )
+    before = [run for ended, run in by_then if since is None or ended <= since]
+    within = [run for ended, run in by_then if since is not None and ended > since]
+    chosen = by_then[-1][1]
+    others = () if since is None else (*reversed(within), *before[-1:])
+    return InForce(run=chosen, others=tuple(run for run in others if run.run_id != chosen.run_id))
+
+
+def _of_strategy(keeper: Keeper, strategy: str) -> list[RunSummary]:
+    known = runs(keeper, flow=strategy, kind="run") or runs(keeper, kind="run")
+    found = _named(known, strategy)
+    if not found:
+        names = {name for run in known for name in _names(run) if name}
+        near = get_close_matches(strategy, names, n=3)
+        fix = f"did you mean {' or '.join(near)}?" if near else "list what there is with `lineage-flows runs`"
+        error = UnknownReferenceError(strategy, fix=fix)
+        error.what = f"no run is of a flow, a deployment or a tag called {strategy!r}"
+        raise error
+    return found
+
+
+def _named(found: Iterable[RunSummary], strategy: str) -> list[RunSummary]:
+    """The runs of a strategy, by the first way of naming it that any has."""
+    listed = list(found)
+    ways = (
+        [run for run in listed if run.flow == strategy],
+        [run for run in listed if run.deployment and strategy in {run.deployment, f"{run.flow}/{run.deployment}"}],
+        [run for run in listed if {strategy, f"{_TAG}{strategy}"}.intersection(run.tags)],
+    )
+    return next((way for way in ways if way), [])
+
+
+def _names(run: RunSummary) -> tuple[str, ...]:
+    return run.flow, run.deployment or "", *(tag.removeprefix(_TAG) for tag in run.tags)
+
+
+def _behind(keeper: Keeper, reference: str) -> list[RunSummary]:
+    """The runs that made a thing: those of the nearest steps upstream of it; of a flow run itself, that one."""
+    with keeper.snapshot():
+        entity = resolve_one(keeper, reference)
+        if isinstance(entity, Action):
+            return _roots(keeper, [entity])
+        walk = upstream(keeper, entity.arn)
+        depths: dict[int, list[Action]] = {}
+        for node in walk.nodes:
+            if isinstance(node.entity, Action):
+                depths.setdefault(node.depth, []).append(node.entity)
+        for depth in sorted(depths):
+            if found := _roots(keeper, depths[depth]):
+                return found
+    raise GraphError(
+        f"no run that made {reference!r} is known",
+        why="nothing upstream of it is a step of a flow run",
+        fix=f"see what is known of it with `lineage-flows upstream {reference}`",
+    )
+
+
+def _roots(keeper: Keeper, actions: Iterable[Action]) -> list[RunSummary]:
+    """The flow runs at the top that actions belong to, replays aside."""
+    found: dict[str, RunSummary] = {}
+    for action in actions:
+        run_id = action.properties.get("rootRunId") or action.properties.get("flowRunId") or action.source_id
+        if not run_id or run_id in found:
+            continue
+        for root in keeper.list_actions(run_id=run_id, action_types=[RUN_TYPES["run"]]):
+            found[run_id] = run_summary(root)
+    return list(found.values())
+
+
+def _moment(text: str | None) -> datetime:
+    return datetime.fromisoformat(text or "").astimezone(UTC)
