@@ -205,4 +205,5 @@ def _other_prefect(wanted: Wanted) -> bool:
     """Whether a rebuilt environment has another Prefect than this process."""
     import prefect
 
-    return all(pin != f"prefect=={prefect.__version__}" for pin in wanted.pinned)
+    installed = {*wanted.pinned, *(f"{wheel.name}=={wheel.version}" for wheel in wanted.kept)}
+    return f"prefect=={prefect.__version__}" not in installed

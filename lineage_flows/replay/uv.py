@@ -26,7 +26,6 @@ _OTHERS = (
     "PYTHONHOME",
     "UV_PYTHON",
     "UV_PROJECT_ENVIRONMENT",
-    "UV_OFFLINE",
 )
 """Variables by which an active environment would be taken for the one that is meant."""
 _FRAME = re.compile(r"[×╰─▶├│]+")

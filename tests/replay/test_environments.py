@@ -413,3 +413,16 @@ def test_what_this_package_needs_comes_from_here_when_the_run_did_not_have_it(tm
     absent = tool.model_copy(update={"added": ("no-such-package-here>=1",)})
     with pytest.raises(ReplayError, match="no-such-package-here>=1 cannot be installed"):
         build(tmp_path / "home", wanted(*pins, tool=absent))
+
+
+def test_another_prefect_is_not_let_at_the_database_of_this_one(tmp_path):
+    import prefect
+
+    from lineage_flows.replay.choice import _other_prefect
+
+    kept = KeptWheel(
+        name="prefect", version=prefect.__version__, file="p.whl", blob=BlobRef(digest="d", size=1, format="w")
+    )
+    assert not _other_prefect(wanted(f"prefect=={prefect.__version__}"))
+    assert not _other_prefect(wanted(kept=(kept,)))
+    assert _other_prefect(wanted("prefect==2.0.0"))
