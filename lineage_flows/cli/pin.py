@@ -1,4 +1,4 @@
-"""The verb ``pin``: starts a program so that its numbers repeat on any machine, or prints the variables that do it."""
+"""The verb ``pin``: starts a program so that its numbers repeat on another machine, or prints the variables that do it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
 )
 _KERNELS = {"x86_64": "Haswell", "amd64": "Haswell", "aarch64": "ARMV8", "arm64": "ARMV8"}
-"""The oldest kernels of OpenBLAS that machines of the last ten years all have."""
+"""OpenBLAS' kernels for AVX2 on x86-64, and for every 64-bit Arm: what newer machines run as well."""
 
 
 def pin(
@@ -41,7 +41,7 @@ def pin(
         ),
     ] = None,
 ) -> Answer:
-    """Start a program with a fixed hash seed, one thread for numerical libraries, and kernels that every machine has.
+    """Start a program with a fixed hash seed, one thread for numerical libraries, and kernels that most machines have.
 
     A run that was made so is recorded with these variables, and its replay gets them. The exit code is the program's.
     """
