@@ -116,7 +116,8 @@ def _words(said: str) -> str:
     lines, skipping = [], False
     for line in said.splitlines():
         if line.strip():
-            skipping = line.startswith("warning:") or (skipping and line.startswith(" "))
+            more = line.startswith(" ") and not line.lstrip().startswith("×")  # an error begins so
+            skipping = line.startswith("warning:") or (skipping and more)
             if not skipping:
                 lines.append(_FRAME.sub(" ", line))
     return redact(" ".join(" ".join(lines).split()))[:_MOST_WORDS].rstrip(".") or "it said nothing"
