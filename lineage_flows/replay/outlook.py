@@ -261,7 +261,8 @@ def _given_back(states: RandomStates | None, *, alone: bool) -> Iterator[str]:
     if alone and any(blob is not None for blob in (states.python, states.numpy, states.torch)):
         yield "the global random generators start as they did"
     if states.entropy:
-        yield f"unseeded generators get the entropy they drew ({len(states.entropy)} times)"
+        times = "once" if len(states.entropy) == 1 else f"{len(states.entropy)} times"
+        yield f"unseeded generators get the entropy they drew ({times})"
 
 
 def _generators_moved(record: RunRecord) -> bool:
