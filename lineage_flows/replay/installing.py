@@ -145,7 +145,7 @@ class Installer:
             limits = self._folder / "constraints.txt"
             pins = [f"{wheel.name}=={wheel.version}" for wheel in wanted.kept]
             limits.write_text("\n".join([*(line for line in wanted.pinned if " @ " not in line), *pins]) + "\n")
-            self._pip(["--constraints", str(limits), *wanted.tool.added], wanted.tool.added)
+            self._pip(["-c", str(limits), *wanted.tool.added], wanted.tool.added)
 
     def facts(self) -> dict[str, Any]:
         """What the environment's interpreter says of itself.
@@ -168,7 +168,7 @@ class Installer:
     def _install(self, pins: Sequence[str], *options: str) -> None:
         file = self._folder / "requirements.txt"
         file.write_text("\n".join(pins) + "\n")
-        self._pip(["--no-deps", *options, "--requirements", str(file)], pins)
+        self._pip(["--no-deps", *options, "-r", str(file)], pins)
 
     def _pip(self, arguments: Sequence[str], meant: Sequence[str]) -> None:
         try:
