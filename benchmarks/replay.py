@@ -62,12 +62,15 @@ def main() -> None:
                 "replay, rebuilt before": lambda: bench.replay(run, "rebuild"),
             }
             found: dict[str, list[float]] = defaultdict(list)
+            cpu: dict[str, list[float]] = defaultdict(list)
             for _ in range(options.rounds):
                 for name, call in calls.items():
+                    before = _cpu()
                     found[name].append(bench.seconds(call))
+                    cpu[name].append(_cpu() - before)
                     console.print(f"{found[name][-1]:7.2f} s  {name}")
             once |= bench.builds(run, cold=options.cold)
-        _print(found, once, console)
+        _print(found, cpu, once, console)
 
 
 class Bench:
@@ -143,15 +146,34 @@ class Bench:
         return done.stdout
 
 
-def _print(found: dict[str, list[float]], once: dict[str, float], console: Console) -> None:
-    table = Table("", "median", "least", "most", "over its original", title="wall time in seconds")
+def _cpu() -> float:
+    """CPU seconds of all processes that were started and have ended; steadier than wall time on a crowded machine."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def _print(
+    found: dict[str, list[float]], cpu: dict[str, list[float]], once: dict[str, float], console: Console
+) -> None:
+    table = Table("", "median", "least", "most", "over its original", "CPU", "over", title="wall time in seconds")
     for name, seconds in found.items():
         ratio = median(a / b for a, b in zip(seconds, found["original"], strict=True))
         said = f"{ratio:.2f}" + ("" if name == "original" or ratio <= GOAL else f" (goal {GOAL})")
-        table.add_row(name, f"{median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}", said)
+        table.add_row(
+            name,
+            f"{median(seconds):.2f}",
+            f"{min(seconds):.2f}",
+            f"{max(seconds):.2f}",
+            said,
+            *_compared(cpu[name], cpu["original"]),
+        )
     for name, once_seconds in once.items():
-        table.add_row(f"once: {name}", f"{once_seconds:.2f}", "", "", "")
+        table.add_row(f"once: {name}", f"{once_seconds:.2f}")
     console.print(table)
+
+
+def _compared(seconds: list[float], original: list[float]) -> tuple[str, str]:
+    return f"{median(seconds):.2f}", f"{median(a / b for a, b in zip(seconds, original, strict=True)):.2f}"
 
 
 if __name__ == "__main__":
