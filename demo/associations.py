@@ -1,20 +1,30 @@
 """From a model to everything that made it and was made of it, with SageMaker's own SDK: what AWS's article does by hand.
 
-    python -m demo.associations [--home ~/.lineage-flows] [MODEL]
+    python -m demo.associations [--home ~/.lineage-flows] [--keeper embedded|sagemaker] [MODEL]
 
 Prints every association of the model with the types of its two ends, then all that it descends from and all that descends from it.
-MODEL is the ARN of an artifact; by default the model that was made last. With ``--home`` the SDK talks to an endpoint over the
-embedded graph of that home, which is started for as long as this runs; without it, to the SageMaker that boto3 is configured for
-(``AWS_REGION``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL_SAGEMAKER``). Needs ``sagemaker-core`` (a part of ``sagemaker``).
+MODEL is the ARN of an artifact; by default the model that was made last.
+
+Without ``--home`` the SDK talks to the SageMaker that boto3 is configured for (``AWS_REGION``, ``AWS_PROFILE``,
+``AWS_ENDPOINT_URL_SAGEMAKER``), where ``LINEAGE_FLOWS_KEEPER=sagemaker`` has brought what flows recorded. With it no account is
+needed, and an endpoint is started for as long as this runs:
+
+- ``--keeper embedded`` (the default): over the embedded graph of that home, as it is;
+- ``--keeper sagemaker``: over an empty account without quotas, into which the SageMaker keeper writes what the home's spool has of
+  its runs (thirty days, once they were delivered), as it would write it on AWS. What waits there for delivery goes on waiting.
+
+Needs ``sagemaker-core`` (a part of ``sagemaker``).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -24,31 +34,66 @@ from rich.table import Table
 LOCAL = {"region_name": "us-east-1", "aws_access_key_id": "local", "aws_secret_access_key": "local"}
 """boto3 signs whatever it sends; the endpoint does not ask who signed."""
 
+_MOST_EVENTS = 100_000
+_BATCH = 500
+
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="ARN of an artifact; the newest model by default")
     parser.add_argument("--home", type=Path, help="a lineage home; without it, SageMaker as boto3 is configured")
+    parser.add_argument("--keeper", choices=("embedded", "sagemaker"), help="who writes the graph; needs --home")
     options = parser.parse_args()
+    if options.keeper and options.home is None:
+        parser.error("--keeper needs --home: without one, what is in SageMaker is shown, whoever wrote it")
     console = Console(width=None if sys.stdout.isatty() else 240)
-    with _session(options.home) as session:
+    with _session(options.home, written=options.keeper == "sagemaker") as session:
         _show(session, options.model or _newest_model(session), console)
 
 
 @contextmanager
-def _session(home: Path | None) -> Iterator[Any]:
-    """A session of the SDK."""
+def _session(home: Path | None, *, written: bool) -> Iterator[Any]:
+    """A session of the SDK; ``written`` over what the SageMaker keeper writes of a home's runs, else over its graph."""
     from sagemaker.core.helper.session_helper import Session
 
     if home is None:
-        yield Session()
+        # boto3 alone does not read AWS_REGION.
+        yield Session(boto_session=boto3.Session(region_name=os.environ.get("AWS_REGION") or None))
         return
+    from lineage_flows.endpoint.backend import Quotas
     from lineage_flows.endpoint.server import serve
 
-    with serve(home.expanduser()) as url:
-        boto = boto3.Session(**LOCAL)
-        yield Session(boto_session=boto, sagemaker_client=boto.client("sagemaker", endpoint_url=url))
+    home, boto = home.expanduser(), boto3.Session(**LOCAL)
+    with TemporaryDirectory(prefix="lineage-flows-account-") as folder:
+        account = Path(folder)
+        with serve(account if written else home, quotas=Quotas(None, None, None, None)) as url:
+            if written:
+                _write(home, account, lambda: boto.client("sagemaker", endpoint_url=url))
+            yield Session(boto_session=boto, sagemaker_client=boto.client("sagemaker", endpoint_url=url))
+
+
+def _write(home: Path, account: Path, make: Callable[[], Any]) -> None:
+    """Let the SageMaker keeper write what a home's spool has."""
+    from lineage_flows.delivery import Spool
+    from lineage_flows.graph.project import project
+    from lineage_flows.graph.sagemaker import open_sagemaker
+    from lineage_flows.graph.sagemaker.client import Client
+
+    if not (path := home / "spool.db").exists():
+        sys.exit(f"{home} has no spool: no flow has run with it.")
+    spool = Spool(path)
+    try:
+        # A receiver of that name has received nothing; nothing is acknowledged in its name either.
+        events = [item.event for item in spool.pending("demo.associations", _MOST_EVENTS)]
+    finally:
+        spool.close()
+    keeper = open_sagemaker(account / "sagemaker.db", client=Client(make))
+    try:
+        for begin in range(0, len(events), _BATCH):
+            project(events[begin : begin + _BATCH], keeper)
+    finally:
+        keeper.close()
 
 
 def _newest_model(session: Any) -> str:  # noqa: ANN401 - the SDK is not typed

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lineage_flows.content.store import Store
     from lineage_flows.graph.keeper import Direction, Keeper
+    from lineage_flows.graph.model import Artifact
     from lineage_flows.graph.neptune.export import Exported
     from lineage_flows.graph.neptune.load import Loaded
     from lineage_flows.graph.neptune.tables import Format
@@ -71,7 +72,8 @@ def lineage(settings: Settings | None = None) -> Lineage:
 class Lineage:
     """A graph and the blobs it names, open for questions. Safe for threads; close it, or use it in a ``with`` statement.
 
-    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, or ``commit:SHA``. Wherever one is
+    A *reference* is a run id or the start of one, a run name, an ARN, a dataset's URI or path, ``GROUP/VERSION`` of a
+    registered model, or ``commit:SHA``. Wherever one is
     taken, ``UnknownReferenceError`` says that it means nothing in the graph, ``AmbiguousReferenceError`` that it means more than
     one thing, and ``GraphError`` that the graph cannot be read.
     """
@@ -210,6 +212,19 @@ class Lineage:
         from lineage_flows.graph.sagemaker import SageMakerKeeper
 
         return self._keeper.training_job(uri) if isinstance(self._keeper, SageMakerKeeper) else None
+
+    def registered(self, group: str | None = None, *, of: str | None = None) -> list[Artifact]:
+        """Versions of models in SageMaker's model registry that the graph knows, by group and newest first.
+
+        Args:
+            group: only those of this group.
+            of: only those that were made from this: the versions that a dataset reached.
+        """
+        from lineage_flows.graph.packages import packages, packages_of
+
+        if of is None:
+            return packages(self._keeper, group)
+        return packages_of([node.entity for node in self.downstream(of).nodes], group)
 
     def downstream(self, reference: str, depth: int | None = None) -> Walk:
         """Everything that was made from a thing. A run stands for all it gave out.

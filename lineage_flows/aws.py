@@ -7,6 +7,7 @@ cannot be found out is said to be unknown, with the reason. No credential leaves
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -97,7 +98,9 @@ def session() -> Any:  # noqa: ANN401 - boto3 has no types
         import boto3
     except ImportError as error:
         raise AwsError("boto3 is not installed", why=str(error), fix="pip install 'lineage-flows[aws]'") from error
-    return _asked("open a session", boto3.session.Session)
+    # boto3 alone does not read AWS_REGION.
+    region = os.environ.get("AWS_REGION") or None
+    return _asked("open a session", lambda: boto3.session.Session(region_name=region))
 
 
 def caller(opened: Any) -> Caller:  # noqa: ANN401

@@ -23,6 +23,7 @@ __all__ = [
     "PermissionDeniedError",
     "RecordFormatError",
     "RecordingError",
+    "RegistrationError",
     "ReplayError",
     "SageMakerError",
     "SettingsError",
@@ -121,7 +122,8 @@ class BlobAlteredError(ContentError):
         super().__init__(
             f"blob {digest} was altered",
             why=f"its bytes in {where} now hash to {found}",
-            fix="restore it from a backup of the store; nothing was read from it",
+            fix="restore it from a backup of the store (or an earlier version of the object), or delete it, so that a run that has "
+            "the same bytes puts them there again; nothing was read from it",
         )
 
 
@@ -243,6 +245,10 @@ class PermissionDeniedError(AwsError):
         else:
             fix = f"no role of infra/ has {action}; grant it, or leave out what needs it"
         super().__init__(f"AWS denied {action}{f' on {resource}' if resource else ''}", why=why.rstrip("."), fix=fix)
+
+
+class RegistrationError(LineageError):
+    """A model cannot be registered: it is none, its data is not there, or SageMaker's registry would not take it as asked for."""
 
 
 class RecordFormatError(LineageError):

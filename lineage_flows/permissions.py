@@ -7,7 +7,9 @@ What AWS documents (D) and what is inferred (I) or unknown (U): that List*, Quer
 others take ``artifact/…``, ``action/…`` and ``context/…``, which are scoped by ``aws:ResourceTag``, that Create* needs AddTags
 and honours ``aws:RequestTag`` and ``aws:TagKeys``, and that AddTags honours ``sagemaker:TaggingAction``: D (Service
 Authorization Reference). That both ends of an association are checked, each with its own tags: I. Which tags a call is checked
-with that makes a resource and tags it at once: U, so that no rule of ours rests on ``aws:ResourceTag`` there.
+with that makes a resource and tags it at once: U, so that no rule of ours rests on ``aws:ResourceTag`` there. That
+CreateModelPackage takes package and group, and honours ``sagemaker:ModelApprovalStatus``: D. That a package has the tags of its
+group, and may be given none: D; whether a call on a package is checked with those: U, so that no rule rests on that either.
 """
 
 from __future__ import annotations
@@ -37,11 +39,12 @@ __all__ = [
 MANAGED_BY: Final = ("managed-by", "lineage-flows")
 """The tag of all that the product makes in SageMaker; the roles know their own by it."""
 
-Scope = Literal["any", "new", "ours", "unmanaged"]
-"""Of which resources: all; those made by the very call, with our tag; those with our tag; those without the tag ``managed-by``."""
+Scope = Literal["any", "new", "ours", "unmanaged", "pending"]
+"""Of which resources: all; those made by the very call, with our tag; those with our tag; those without the tag ``managed-by``;
+those made by the very call as waiting for approval."""
 
-Verb = Literal["capture", "deliver", "ask", "replay", "prune", "check"]
-Role = Literal["writer", "reader", "replayer", "pruner"]
+Verb = Literal["capture", "deliver", "ask", "replay", "register", "prune", "check"]
+Role = Literal["writer", "reader", "replayer", "registrar", "pruner"]
 
 _SAMPLE: Final = "lineage-flows-doctor"
 """Stands for a name or a hash where IAM is asked about one resource of a kind; nothing needs to be called so."""
@@ -76,8 +79,8 @@ class Permission:
 
     Attributes:
         action: as IAM writes it, ``sagemaker:CreateArtifact``.
-        resource: a kind of SageMaker's (``artifact``), ``bucket``, ``object``, ``key``, ``role``, or ``*`` where the action
-            takes no resource.
+        resource: a kind of SageMaker's (``artifact``), ``bucket``, ``object``, ``model-data``, ``key``, ``role``, or ``*`` where
+            the action takes no resource.
         scope: which resources of that kind.
     """
 
@@ -98,11 +101,14 @@ class Permission:
             return "*"
         if self.resource in {"key", "role"}:
             return places.key if self.resource == "key" else places.role
-        if self.resource in {"bucket", "object"}:
+        if self.resource in {"bucket", "object", "model-data"}:
             if places.bucket is None:
                 return None
             bucket = f"arn:{places.partition}:s3:::{places.bucket}"
-            key = "/".join(part for part in (places.prefix, _SAMPLE) if part)
+            prefix = places.prefix
+            if self.resource == "model-data":  # as ``Settings.models_url`` has it
+                prefix = "/".join(part for part in (prefix.rpartition("/")[0], "models") if part)
+            key = "/".join(part for part in (prefix, _SAMPLE) if part)
             return bucket if self.resource == "bucket" else f"{bucket}/{key}"
         return f"arn:{places.partition}:sagemaker:{places.region}:{places.account}:{self.resource}/{_SAMPLE}"
 
@@ -115,21 +121,31 @@ class Permission:
             return {"kms:ViaService": [f"s3.{region[0]}.{_DOMAINS.get(places.partition, 'amazonaws.com')}"]}
         if self.scope == "ours":
             return {f"aws:ResourceTag/{key}": [value]}
+        if self.scope == "pending":
+            return {"sagemaker:ModelApprovalStatus": ["PendingManualApproval"]}
         if self.scope != "new":
             return {}
         found = {f"aws:RequestTag/{key}": [value], "aws:TagKeys": [key]}
         if self.action == "sagemaker:AddTags":
-            found["sagemaker:TaggingAction"] = [f"Create{self.resource.capitalize()}"]
+            made = "".join(part.capitalize() for part in self.resource.split("-"))
+            found["sagemaker:TaggingAction"] = [f"Create{made}"]
         return found
 
 
 _DOMAINS: Final = {"aws-cn": "amazonaws.com.cn"}
-_NAMES: Final = {"bucket": "bucket", "object": "bucket's objects", "key": "bucket's KMS key", "role": "role itself"}
+_NAMES: Final = {
+    "bucket": "bucket",
+    "object": "bucket's objects",
+    "model-data": "bucket's models",
+    "key": "bucket's KMS key",
+    "role": "role itself",
+}
 _SCOPES: Final[dict[Scope, str]] = {
     "any": "",
     "new": " with the tag of lineage-flows in the request",
     "ours": " that has the tag of lineage-flows",
     "unmanaged": " that nobody's tag claims",
+    "pending": " that waits for approval",
 }
 
 
@@ -182,7 +198,15 @@ _ASK: Final = (
     Permission("s3:GetObjectVersion", "object"),
     Permission("s3:ListBucketVersions", "bucket"),
 )
-_DELIVER: Final = (*_CREATE, *_UPDATE, *_ASSOCIATE, *_DESCRIBING, *_LISTING)
+_DELIVER: Final = (
+    *_CREATE,
+    *_UPDATE,
+    *_ASSOCIATE,
+    *_DESCRIBING,
+    *_LISTING,
+    # By the job that it is of; takes no resource (D).
+    Permission("sagemaker:ListTrialComponents", "*"),
+)
 
 VERBS: Final[dict[Verb, tuple[Permission, ...]]] = {
     "capture": _CAPTURE,
@@ -190,6 +214,19 @@ VERBS: Final[dict[Verb, tuple[Permission, ...]]] = {
     "ask": _ASK,
     # A replay records itself as any run does, and changes nothing about the flow it is a run of.
     "replay": (*_CAPTURE, *(item for item in _DELIVER if item.action != "sagemaker:UpdateContext")),
+    "register": (
+        Permission("sagemaker:CreateModelPackageGroup", "model-package-group", "new"),
+        Permission("sagemaker:AddTags", "model-package-group", "new"),
+        Permission("sagemaker:DescribeModelPackageGroup", "model-package-group"),
+        Permission("sagemaker:ListModelPackages", "*"),
+        Permission("sagemaker:DescribeModelPackage", "model-package"),
+        # Both are checked, each by itself (I). Who registers does not approve.
+        Permission("sagemaker:CreateModelPackage", "model-package", "pending"),
+        Permission("sagemaker:CreateModelPackage", "model-package-group", "pending"),
+        Permission("s3:PutObject", "model-data"),
+        *_READING,
+        Permission("kms:GenerateDataKey", "key"),
+    ),
     "prune": (
         *(Permission(f"sagemaker:Delete{kind.capitalize()}", kind, "ours") for kind in _KINDS),
         *(Permission("sagemaker:DeleteAssociation", kind, "ours") for kind in _KINDS),
@@ -216,12 +253,15 @@ VERBS: Final[dict[Verb, tuple[Permission, ...]]] = {
         *_each(("iam:GetRole", "iam:SimulatePrincipalPolicy"), "role"),
     ),
 }
-"""What the product calls, by what it does: keep blobs, write the graph, answer questions, replay, forget, and ``doctor --aws``."""
+"""What the product calls, by what it does: keep blobs, write the graph, answer questions, replay, register models, forget, and
+``doctor --aws``."""
 
 ROLES: Final[dict[Role, tuple[Verb, ...]]] = {
     "reader": ("ask", "check"),
     "writer": ("capture", "deliver", "check"),
     "replayer": ("ask", "replay", "check"),
+    # A writer that may also register: most workers make no model that anybody is to use. Nobody here approves.
+    "registrar": ("capture", "deliver", "register", "check"),
     "pruner": ("prune", "check"),
 }
 """What each role of ``infra/`` may, least first."""

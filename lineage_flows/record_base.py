@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
+    "REGISTRATION",
     "BlobRef",
     "ColumnBasis",
     "ColumnEdge",
@@ -32,6 +33,10 @@ library was seen to do it with that column, which was still what had gone in."""
 
 DatasetKind = Literal["DataSet", "Model", "Job", "Endpoint"]
 """What data outside a flow is. A job that runs elsewhere, and an endpoint, stand for what they make and serve."""
+
+
+REGISTRATION = "lineage_flows.register_model"
+"""By what a dataset is seen that a registration in the model registry tells of; a repetition of the run does not make it again."""
 
 
 class Frozen(BaseModel):

@@ -21,6 +21,7 @@ QUOTAS: Final = {"actions": 3000, "artifacts": 6000, "associations": 6000, "cont
 _KEY: Final = re.compile(r"(?!aws:)[\w\s.:/=+@-]{1,128}", re.IGNORECASE)
 _VALUE: Final = re.compile(r"[\w\s.:/=+@-]{0,256}")
 _MOST_TAGS: Final = 50
+_PLACE: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
 
 
 class SageMakerSettings(BaseModel):
@@ -42,6 +43,19 @@ class SageMakerSettings(BaseModel):
         description="tags on everything in SageMaker: a table of at most 49 names and values as AWS allows them "
         "(in the environment team=quant,desk=equities)",
     )
+
+    sagemaker_models_url: str | None = Field(
+        None,
+        description="where the data of registered models goes: s3://bucket/prefix; by default models beside the blobs, "
+        "when those are in S3",
+    )
+
+    @field_validator("sagemaker_models_url")
+    @classmethod
+    def _models_url(cls, value: str | None) -> str | None:
+        if value is not None and not _PLACE.fullmatch(value):
+            raise ValueError(value)
+        return value
 
     @field_validator("sagemaker_quotas", mode="before")
     @classmethod

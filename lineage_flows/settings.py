@@ -201,6 +201,15 @@ class Settings(SageMakerSettings, ReplaySettings, BaseSettings):
         """Where blobs lie: ``store_url``, else the folder ``blobs`` of the home."""
         return self.store_url or str(self.home / "blobs")
 
+    @property
+    def models_url(self) -> str | None:
+        """Where the data of registered models goes: ``sagemaker_models_url``, else ``models`` beside blobs in S3; else None."""
+        blobs = self.blobs_url.rstrip("/")
+        beside = (
+            f"{blobs.rpartition('/')[0] if blobs.count('/') > 2 else blobs}/models" if blobs[:5] == "s3://" else None
+        )
+        return self.sagemaker_models_url or beside
+
     def check_home(self) -> None:
         """A home that is not there yet is an empty one; one that cannot be there is a mistake.
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from botocore import exceptions as boto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage_flows.aws_errors import explained
+from lineage_flows import aws_errors
+from lineage_flows.aws_errors import explained, fix_of, kind_of, said_by
 from lineage_flows.errors import AwsError, PermissionDeniedError
+from lineage_flows.graph.sagemaker import problems
 
 
 def refusal(code, message="because"):
@@ -24,6 +28,9 @@ def refusal(code, message="because"):
         (boto.UnauthorizedSSOTokenError(), "the AWS credentials have expired", "aws sso login"),
         (boto.SSOTokenLoadError(error_msg="x"), "the AWS credentials have expired", "aws sso login"),
         (boto.ProfileNotFound(profile="x"), "the AWS profile does not exist", "AWS_PROFILE"),
+        (boto.RefreshWithMFAUnsupportedError(), "there are no AWS credentials", "AWS_PROFILE"),
+        (refusal("UnrecognizedClientException", "The token is expired"), "the AWS credentials have expired", "sign in"),
+        (refusal("InternalFailure"), "cannot look", "a minute"),
         (boto.NoRegionError(), "no AWS region is set", "AWS_REGION"),
         (boto.EndpointConnectionError(endpoint_url="https://x"), "cannot look", "AWS_ENDPOINT_URL"),
         (boto.ConnectTimeoutError(endpoint_url="https://x"), "cannot look", "network"),
@@ -62,6 +69,30 @@ def test_what_a_helper_program_printed_is_not_shown():
     found = explained(boto.CredentialRetrievalError(provider="custom-process", error_msg="token=s3cr3t"), "look")
     assert "custom-process" in str(found)
     assert "s3cr3t" not in str(found)
+
+
+def test_the_token_of_a_session_is_not_shown():
+    text = "The Canonical String for this request should have been 'x-amz-security-token:IQoSESSIONTOKEN'"
+    for message in (f"The signature does not match. {text}", text):
+        found = explained(refusal("SignatureDoesNotMatch", message), "look")
+        assert "SESSIONTOKEN" not in str(found)
+        assert found.what == "AWS refuses the credentials"
+
+
+def test_one_table_says_what_each_code_and_exception_means_and_both_readers_go_by_it():
+    """Every name is that of one kind, and the keeper has something to do about each kind."""
+    names = [name for names in aws_errors._NAMES.values() for name in names]
+    assert len(names) == len(set(names))
+    assert set(aws_errors._NAMES) == set(get_args(aws_errors.Kind)) == set(problems._MEANS)
+    for kind, of_kind in aws_errors._NAMES.items():
+        for name in of_kind:
+            assert kind_of(said_by(refusal(name))) == kind
+            found = problems.explain(refusal(name), "ListActions", "*", "here")
+            assert found.problem == problems._MEANS[kind] or name.isdigit()
+            if kind in aws_errors.CREDENTIALS:
+                assert (
+                    found.fix.casefold() == fix_of(kind).casefold() == explained(refusal(name), "look").fix.casefold()
+                )
 
 
 @given(st.text(max_size=40), st.text(max_size=200))

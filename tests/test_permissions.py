@@ -86,6 +86,7 @@ def test_arns_and_contexts():
     assert "arn:aws:s3:::b" in arns
     assert "arn:aws:s3:::b/team/blobs/lineage-flows-doctor" in arns
     assert "arn:aws:sagemaker:eu-central-1:111122223333:artifact/lineage-flows-doctor" in arns
+    assert "arn:aws:s3:::b/team/models/lineage-flows-doctor" in arns
     nothing = Places("eu-central-1", "111122223333")
     for item in of_role("writer"):
         assert (item.arn(nothing) is None) == (item.resource in {"bucket", "object", "key", "role"})
@@ -100,8 +101,10 @@ def test_arns_and_contexts():
 
 
 def test_who_has_an_action():
-    assert roles_with("sagemaker:CreateArtifact") == ("writer", "replayer")
-    assert roles_with("SageMaker:updatecontext") == ("writer",)
+    assert roles_with("sagemaker:CreateArtifact") == ("writer", "replayer", "registrar")
+    assert roles_with("SageMaker:updatecontext") == ("writer", "registrar")
+    assert roles_with("sagemaker:CreateModelPackage") == ("registrar",)
+    assert roles_with("sagemaker:UpdateModelPackage") == ()
     assert roles_with("s3:DeleteObjectVersion") == ("pruner",)
     assert roles_with("sagemaker:CreateEndpoint") == ()
 
@@ -114,12 +117,12 @@ def test_a_denied_call_names_action_resource_and_role():
     )
     error = denied_call(refusal(message=message))
     assert isinstance(error, AwsError)
-    assert (error.action, error.roles) == ("sagemaker:UpdateContext", ("writer",))
+    assert (error.action, error.roles) == ("sagemaker:UpdateContext", ("writer", "registrar"))
     assert error.resource == "arn:aws:sagemaker:eu-central-1:111122223333:context/backtest"
     assert str(error) == (
         "AWS denied sagemaker:UpdateContext on arn:aws:sagemaker:eu-central-1:111122223333:context/backtest: no identity-based "
         "policy allows the sagemaker:UpdateContext action. "
-        "The role writer of infra/ has sagemaker:UpdateContext; see `lineage-flows doctor --aws`"
+        "The roles writer and registrar of infra/ have sagemaker:UpdateContext; see `lineage-flows doctor --aws`"
     )
 
 
@@ -127,10 +130,10 @@ def test_a_denied_call_names_action_resource_and_role():
     ("code", "operation", "service", "action", "resource"),
     [
         ("AccessDeniedException", "CreateArtifact", "sagemaker", "sagemaker:CreateArtifact", "artifact/*"),
-        ("AccessDenied", "PutObject", "s3", "s3:PutObject", "bucket's objects"),
+        ("AccessDenied", "PutObject", "s3", "s3:PutObject", "bucket's objects or bucket's models"),
         ("403", "HeadObject", "s3", "s3:GetObject", "bucket's objects"),
         ("403", "HeadBucket", "s3", "s3:ListBucket", "bucket"),
-        ("AccessDenied", "UploadPart", "s3", "s3:PutObject", "bucket's objects"),
+        ("AccessDenied", "UploadPart", "s3", "s3:PutObject", "bucket's objects or bucket's models"),
         ("AccessDeniedException", "QueryLineage", "sagemaker", "sagemaker:QueryLineage", ""),
     ],
 )

@@ -42,6 +42,9 @@ class Interceptor(Protocol):
     strip: str
     """Folder under which absolute paths of the original run are mirrored; removed from strings before they are fingerprinted."""
 
+    original: RunRecord
+    """What is repeated."""
+
     def original_path(self, path: str) -> str:
         """The name a file of the workspace had in the original run; any other path unchanged."""
         ...

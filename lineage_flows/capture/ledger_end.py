@@ -12,6 +12,7 @@ from lineage_flows.capture import seams, variables
 from lineage_flows.capture.code_facts import CodeFacts, code_facts
 from lineage_flows.capture.paths import printable
 from lineage_flows.ledger import AGAIN, KEPT
+from lineage_flows.record_base import REGISTRATION
 from lineage_flows.record_gaps import GapKind, Ledger
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def settle(
     for dataset in datasets:
         kind: GapKind = "file" if dataset.namespace == "file" else "object"
         etag = dataset.facts.etag if dataset.facts else None
-        if dataset.fingerprint is not None or etag is not None or dataset.note == "deleted":
+        known = dataset.fingerprint is not None or etag is not None or dataset.note == "deleted"
+        # Of a version in the model registry the content is the model's, which its properties name.
+        if known or (dataset.via == (REGISTRATION,) and dataset.uri.startswith("arn:")):
             ledger.observed(kind, covered=True)
         else:
             ledger.gap(kind, f"{dataset.direction}s {dataset.path}", dataset.note or UNKNOWN)

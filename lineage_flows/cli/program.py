@@ -24,6 +24,7 @@ from lineage_flows.cli import (
     loss,
     pin,
     policy,
+    register,
     replay,
     runs,
     search,
@@ -51,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="A REFERENCE is a run id or the start of one, a run name, an artifact's ARN, a file or dataset URI, "
-    "or commit:SHA. Exit codes: 0 done; 1 a replay was different; 2 could not be done.",
+    "GROUP/VERSION of a registered model, or commit:SHA. Exit codes: 0 done; 1 a replay was different; 2 could not be done.",
 )
 
 
@@ -81,6 +82,8 @@ for verb in (
     wheels.wheels,
     deliver.deliver,
     export.export,
+    register.register,
+    register.registered,
     policy.policy,
     doctor.doctor,
     endpoint.endpoint,

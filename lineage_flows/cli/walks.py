@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["downstream", "path", "upstream"]
 
-_REFERENCE = "Run id or its start, run name, ARN, file or dataset URI, or commit:SHA."
+_REFERENCE = "Run id or its start, run name, ARN, file or dataset URI, GROUP/VERSION, or commit:SHA."
 
 Reference = Annotated[str, typer.Argument(help=_REFERENCE, show_default=False)]
 Depth = Annotated[

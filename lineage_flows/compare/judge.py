@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from lineage_flows.compare.names import Folders, short
 from lineage_flows.compare.steps import Pair
 from lineage_flows.compare.values import ATOL, RTOL, ValueComparison, compare_refs, worst
+from lineage_flows.record_base import REGISTRATION
 from lineage_flows.records import DatasetRef, ErrorRef, FlowRecord, InputRef, StepRecord, StepVerdict, ValueRef, Verdict
 
 __all__ = ["Judge", "Judged"]
@@ -154,9 +155,10 @@ def _ran(record: StepRecord | FlowRecord) -> bool:
 
 
 def _last_writes(datasets: Iterable[DatasetRef], folders: Folders) -> dict[str, str | None]:
+    """What was written; a version in the model registry has a name of its own each time, and a replay makes none."""
     found: dict[str, str | None] = {}
     for item in sorted(datasets, key=lambda dataset: dataset.order):
-        if item.direction == "write":
+        if item.direction == "write" and item.via != (REGISTRATION,):
             found[folders.name(item.path)] = item.content_id
     return found
 

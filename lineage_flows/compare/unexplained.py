@@ -70,7 +70,7 @@ def _read_by_flows(run: RunRecord) -> list[str]:
         f"the function of flow {flow.flow_name} read what cannot be served again: {dataset.uri}": None
         for flow in (run.flow, *run.subflows)
         for dataset in flow.datasets
-        if dataset.direction == "read" and not dataset.uri.startswith("file:")
+        if dataset.direction == "read" and not dataset.uri.startswith(("file:", "prefect:"))
     }
     return list(read)[:_MOST]
 

@@ -71,7 +71,7 @@ class ObjectStore:
             with self._explained("write"):
                 fs, key = self._at(digest)
                 if (found := self._size(fs, key)) != len(whole):
-                    self._write(partial(fs.pipe_file, key, whole), taken=found is not None)
+                    self._publish(partial(fs.pipe_file, key, whole), digest, len(whole), found)
             return digest, len(whole)
         with _scratch(data) as scratch:
             digest, size, _ = hash_file(scratch)
@@ -136,7 +136,23 @@ class ObjectStore:
         with self._explained("write"):
             fs, key = self._at(digest)
             if (found := self._size(fs, key)) != size:
-                self._write(partial(fs.put_file, str(path), key), taken=found is not None)
+                self._publish(partial(fs.put_file, str(path), key), digest, size, found)
+
+    def _publish(self, put: Callable[..., object], digest: str, size: int, found: int | None) -> None:
+        """Write a blob under its name, where ``found`` bytes lie that are not it; None when the name is free."""
+        try:
+            self._write(put, taken=found is not None)
+        except PermissionError as denied:
+            once = _ONCE.get(self._scheme)
+            if found is None or once is None:
+                raise
+            # Is it the permission that lacks, or is nothing written over here? Asked for a free name only, a taken one answers.
+            try:
+                put(**once)
+            except OSError as error:
+                if _is_taken(error):
+                    raise _unmendable(digest, size, found, self.url) from denied
+                raise denied from error
 
     def _write(self, put: Callable[..., object], *, taken: bool, tries: int = 3) -> None:
         """Write an object; under a name that is free only if it still is, so that a bucket may refuse whatever else.
@@ -156,7 +172,7 @@ class ObjectStore:
             elif once and code == "ConditionalRequestConflict" and tries > 1:
                 # Something else happened to the name during the upload (D: try again); what, the second time tells.
                 self._write(put, taken=False, tries=tries - 1)
-            elif not once or not (isinstance(error, FileExistsError) or code == "PreconditionFailed"):
+            elif not once or not _is_taken(error):
                 raise
             # Otherwise written a moment ago by another process: the same bytes, or their hash tells when they are read.
 
@@ -205,6 +221,19 @@ class ObjectStore:
             fix = "check LINEAGE_FLOWS_STORE_URL, the credentials and the endpoint (AWS_ENDPOINT_URL)"
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return ContentError(f"cannot {what} the store {self.url}", why=why, fix=fix)
+
+
+def _unmendable(digest: str, size: int, found: int, url: str) -> ContentError:
+    return ContentError(
+        f"blob {digest} is damaged in the store, and cannot be mended by writing it again",
+        why=f"its object in {url} has {found} bytes and not {size}, and the bucket lets none be written over (WriteOnce of infra/)",
+        fix="delete the object as the role pruner of infra/ (an earlier version of it may be whole), then do this again",
+    )
+
+
+def _is_taken(error: OSError) -> bool:
+    """Whether a write was refused because the name is taken."""
+    return isinstance(error, FileExistsError) or _code(error) == "PreconditionFailed"
 
 
 def _code(error: OSError) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineage_flows.delivery.forks import guard_forks
-from lineage_flows.delivery.receivers import Receiver
+from lineage_flows.delivery.outage import Outage
+from lineage_flows.delivery.receivers import Asking, Receiver
 from lineage_flows.delivery.route import Outcome, Route
 from lineage_flows.delivery.spool import Spool
 
@@ -29,6 +30,11 @@ GIVE_UP_AFTER = 3
 OUTAGE_AFTER = 5.0
 IMPATIENCE = 0.5
 """Seconds without any progress after which a receiver is taken to be out, and for which ``flush`` waits for one that is."""
+
+QUIET = 2.0
+"""Seconds for which a receiver that says so (``receivers.Asking``) may go without an answer before ``flush`` leaves it alone: far
+more than an answer takes. What it does itself, such as loading boto3, does not count.
+"""
 
 PERIOD = 2.0
 """Seconds between looks into the spool. A flow that was followed event by event would share its processor with the courier all
@@ -88,7 +94,8 @@ class Courier:
     def flush(self, timeout: float, receivers: Iterable[str] | None = None) -> bool:
         """Wait until the named receivers (by default all) have everything that was accepted before this call.
 
-        A receiver that goes on failing is tried a few times and then not waited for: it has an outage, and the caller a flow.
+        A receiver that goes on failing is tried a few times and then not waited for, and so is one that waits for an answer in
+        vain: it has an outage, and the caller a flow.
 
         Args:
             timeout: seconds to wait at most.
@@ -190,6 +197,8 @@ class _Carrier:
     def __init__(self, spool: Spool, receiver: Receiver, home: Path, *, retry_parked: bool = False) -> None:
         self.route = Route(spool, receiver, home, on_progress=self._progress)
         self._retry_parked = retry_parked
+        self._asking = receiver if isinstance(receiver, Asking) else None
+        self._outage = Outage(home, receiver.name)
         self._begin()
         guard_forks(self)
 
@@ -242,11 +251,15 @@ class _Carrier:
 
     def wait_for(self, seq: int, deadline: float) -> bool:
         """Wait until the receiver has everything up to ``seq``, another process's courier included, or is given up."""
-        if self._stuck_since is not None and time.monotonic() - self._stuck_since > OUTAGE_AFTER:
+        stuck = self._stuck_since is not None and time.monotonic() - self._stuck_since > OUTAGE_AFTER
+        if stuck or self._outage.is_recent():
             deadline = min(deadline, time.monotonic() + IMPATIENCE)
         while not self.route.has_until(seq):
             left = deadline - time.monotonic()
             if left <= 0 or self.given_up:
+                return False
+            if self._asking is not None and self._asking.silent_for() > QUIET:
+                self._outage.note()
                 return False
             self.pause(min(left, _GLANCE))
         return True
@@ -301,5 +314,6 @@ class _Carrier:
 
     def _progress(self) -> None:
         self._stuck_since = time.monotonic()
+        self._outage.is_over()
         with self._condition:
             self._condition.notify_all()

@@ -53,6 +53,7 @@ class Database:
     Args:
         path: the file.
         schema: statements that make its tables.
+        added: statements that make, where they are not there, tables that earlier releases did not have.
         version: number of that schema.
         mark: SQLite's application id, which tells these files from others.
 
@@ -60,9 +61,12 @@ class Database:
         HomeError: it cannot be made or opened, or is of another kind or version.
     """
 
-    def __init__(self, path: Path, *, schema: tuple[str, ...], version: int, mark: int) -> None:
+    def __init__(
+        self, path: Path, *, schema: tuple[str, ...], added: tuple[str, ...] = (), version: int, mark: int
+    ) -> None:
         self.path = path
         self._schema = schema
+        self._added = added
         self._version = version
         self._mark = mark
         self._writing = _Channel()
@@ -198,6 +202,8 @@ class Database:
             connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
         )
         if (mark, version) == (self._mark, self._version):
+            for statement in self._added:
+                connection.execute(statement)
             return
         if mark == self._mark:
             raise HomeError(
@@ -214,7 +220,7 @@ class Database:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
-        for statement in self._schema:
+        for statement in (*self._schema, *self._added):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {self._version}")
         connection.execute(f"PRAGMA application_id = {self._mark}")

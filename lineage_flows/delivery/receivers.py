@@ -16,7 +16,7 @@ from lineage_flows.events import Event
 if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
 
-__all__ = ["GRAPH", "GraphReceiver", "Holding", "Receiver"]
+__all__ = ["GRAPH", "Asking", "GraphReceiver", "Holding", "Receiver"]
 
 GRAPH = "graph"
 """Name of the receiver that writes into the graph."""
@@ -66,6 +66,15 @@ class Holding(Protocol):
         Raises:
             LineageError: some of it still is.
         """
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A receiver that can tell work from waiting for an answer."""
+
+    def silent_for(self) -> float:
+        """Seconds for which it has waited for an answer, and nothing came; 0 when it does not wait. Called from other threads."""
         ...
 
 
@@ -135,6 +144,12 @@ class GraphReceiver:
             except BaseException:
                 self._drop()
                 raise
+
+    def silent_for(self) -> float:
+        """See ``Asking``: of a graph that is elsewhere; one that is here answers."""
+        keeper = self._keeper  # without the lock, which is held as long as something is received
+        asked = getattr(keeper, "silent_for", None)
+        return 0.0 if asked is None else float(asked())
 
     def close(self) -> None:
         """Close the graph."""

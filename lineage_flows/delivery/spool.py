@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from pydantic import ValidationError
 
 from lineage_flows.delivery.database import Database
+from lineage_flows.delivery.discards import DISCARDED, NOT_DISCARDED, Discards
 from lineage_flows.delivery.journal import Entry, Journal, Waiting, waiting
 from lineage_flows.errors import DeliveryError
 from lineage_flows.events import TERMINAL, Event, EventKind
@@ -58,8 +59,9 @@ _JOURNALS: Final = "CREATE TABLE IF NOT EXISTS journals (name TEXT PRIMARY KEY, 
 """How many bytes of each journal are in the tables; kept in the transaction that moves them, so that nothing moves twice."""
 _RECORDS: Final[dict[str, type[FlowRecord] | type[StepRecord]]] = {"flow": FlowRecord, "step": StepRecord}
 _EVENT = "events.seq, events.run_id, events.root_run_id, events.kind, events.time, events.payload"
-_WAITING = """events.seq > COALESCE((SELECT received FROM receivers WHERE name = :receiver), 0)
-    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.receiver = :receiver AND parked.seq = events.seq)"""
+_WAITING: Final = f"""events.seq > COALESCE((SELECT received FROM receivers WHERE name = :receiver), 0)
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.receiver = :receiver AND parked.seq = events.seq)
+    AND {NOT_DISCARDED}"""  # noqa: S608 - constants
 _HEAD = struct.Struct("<II")
 _DAY = 86_400.0
 _PRUNED_AT_ONCE = 50
@@ -96,7 +98,8 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._database = Database(self.path, schema=(*_SCHEMA, _JOURNALS), version=_VERSION, mark=_MARK)
+        self._database = Database(self.path, schema=_SCHEMA, added=(_JOURNALS, DISCARDED), version=_VERSION, mark=_MARK)
+        self.discards = Discards(self._database, self._read)
         self._journal = Journal(self.path)
         self._moved: dict[str, int] = {}
         self._closed = False
@@ -193,14 +196,15 @@ class Spool:
     def park(self, receiver: str, seq: int, reason: str) -> None:
         """Put aside an event that a receiver cannot take, with the reason, so that those behind it go on.
 
-        It says nothing of the events before it. Parked events are never pruned.
+        It says nothing of the events before it. Parked events are never pruned. One that was discarded meanwhile stays so.
 
         Raises:
             DeliveryError: it cannot be noted.
         """
         with self._database.write() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO parked (receiver, seq, reason) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO parked (receiver, seq, reason) SELECT ?1, ?2, ?3"
+                " WHERE NOT EXISTS (SELECT 1 FROM discarded WHERE receiver = ?1 AND seq = ?2)",
                 (receiver, seq, _unicode(reason)[:_MAX_REASON]),
             )
 
@@ -274,7 +278,6 @@ class Spool:
         if all(self._moved.get(journal.name, 0) == journal.size() for journal in waiting(self.path)):
             return
         with self._database.write() as connection:
-            connection.execute(_JOURNALS)
             moved = dict(connection.execute("SELECT name, moved FROM journals").fetchall())
             entries: list[Entry] = []
             ends: dict[str, int] = {}

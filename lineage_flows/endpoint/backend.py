@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lineage_flows.endpoint.answer_cache import AnswerCache
 from lineage_flows.endpoint.moments import utc_now
-from lineage_flows.endpoint.query_lineage import AnswerCache
+from lineage_flows.endpoint.query_lineage import Answer as Walked
+from lineage_flows.endpoint.query_lineage import Query
+from lineage_flows.endpoint.search_pages import Ranking
 from lineage_flows.endpoint.store import Store
 
 __all__ = ["Answer", "Backend", "Handler", "Quotas", "Request"]
@@ -47,12 +50,21 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The state behind the operations. ``now`` gives moments as the graph writes them; ``walked`` has answers of QueryLineage."""
+    """The state behind the operations.
+
+    Attributes:
+        store: the graph.
+        quotas: the account's limits.
+        now: gives moments as the graph writes them.
+        walked: answers of QueryLineage whose pages may be asked for.
+        searched: the same of Search, by the request without its page.
+    """
 
     store: Store
     quotas: Quotas = field(default_factory=Quotas)
     now: Callable[[], str] = utc_now
-    walked: AnswerCache = field(default_factory=AnswerCache)
+    walked: AnswerCache[Query, Walked] = field(default_factory=AnswerCache)
+    searched: AnswerCache[bytes, Ranking] = field(default_factory=AnswerCache)
 
 
 Handler = Callable[[Backend, Request], Answer]

@@ -15,6 +15,7 @@ from lineage_flows.endpoint.errors import validation
 from lineage_flows.endpoint.snapshot import Snapshot
 from lineage_flows.endpoint.stamps import action_handle, artifact_handle, next_stamp, run_of
 from lineage_flows.errors import EventError
+from lineage_flows.graph import deletions
 from lineage_flows.graph.identity import action_arn, artifact_arn, context_arn
 from lineage_flows.graph.keeper import PROPERTY, Claim, Facts, Layers, run_handle
 from lineage_flows.graph.model import LineageType
@@ -61,6 +62,7 @@ class Change(Snapshot):
         if lineage == "Action":
             handle = action_handle(name or "", run_is_taken=self._run_is_taken(name or ""))
         claimed = None if lineage == "Artifact" else name
+        deletions.forget(self.connection, deletions.key_of(lineage, arn, handle))
         self._write(Claim(lineage, arn, claimed, source_uri, sources, handle, next_stamp([]), now, facts))
         self.note(arn, lineage, now, made=True)
         return arn
@@ -90,7 +92,8 @@ class Change(Snapshot):
         self.note(arn, lineage, now)
 
     def delete(self, arn: str) -> None:
-        """Delete an artifact, action or context that has no associations, and its tags."""
+        """Delete an artifact, action or context that has no associations, and its tags; see ``graph.deletions``."""
+        deletions.bury(self.connection, arn)
         # Edges whose other end nobody knows yet would fall to whatever gets this row's number next.
         number = "(SELECT id FROM entity WHERE arn = ?)"
         self.connection.execute(
@@ -116,7 +119,12 @@ class Change(Snapshot):
         self.note(f"{source} {destination}", "Association", now, made=True)
 
     def unlink(self, source: str, destination: str) -> None:
-        """Delete what associations there are from one end to another."""
+        """Delete what associations there are from one end to another; see ``graph.deletions``."""
+        made = self.connection.execute(
+            "SELECT 1 FROM endpoint_note WHERE key = ? AND made", [f"{source} {destination}"]
+        ).fetchone()
+        if made is None:  # what only a person said, no event repeats; one that says it yet says something new
+            deletions.part(self.connection, source, destination)
         self.connection.execute(
             "DELETE FROM association WHERE source = (SELECT id FROM entity WHERE arn = ?) "
             "AND destination = (SELECT id FROM entity WHERE arn = ?)",
@@ -151,13 +159,16 @@ class Change(Snapshot):
     def _bequeath(self, handle: str) -> None:
         """Let another action that is called after the same run, if there is one, stand for it from now on."""
         run = handle.removeprefix(run_handle(""))
-        if run != handle:
-            # GLOB knows nothing of letter case, and a run id has none of its wildcards.
-            self.connection.execute(
-                """UPDATE entity SET handle = ?
-                WHERE id = (SELECT min(id) FROM entity WHERE lineage = 'Action' AND handle GLOB ?)""",
-                [handle, f"api:*-{run}"],
-            )
+        if run == handle:
+            return
+        # GLOB knows nothing of letter case, and a run id has none of its wildcards.
+        changed = self.connection.execute(
+            """UPDATE entity SET handle = ?
+            WHERE id = (SELECT min(id) FROM entity WHERE lineage = 'Action' AND handle GLOB ?)""",
+            [handle, f"api:*-{run}"],
+        )
+        if changed.rowcount:
+            deletions.forget(self.connection, handle)  # what events say of the run is said of that one from now on
 
     def _run_is_taken(self, name: str) -> bool:
         run = run_of(name)
@@ -168,6 +179,6 @@ class Change(Snapshot):
 
     def _write(self, claim: Claim) -> None:
         try:
-            write(self.connection, [claim], [])
+            write(self.connection, [claim], [], joining=False)  # SageMaker associates nothing by itself
         except EventError as error:
             raise validation(f"{error.what}: {error.why}") from error

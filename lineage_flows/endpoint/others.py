@@ -16,9 +16,9 @@ import orjson
 from lineage_flows.endpoint.changes import Change
 from lineage_flows.endpoint.snapshot import Snapshot
 
-__all__ = ["Other", "components_of", "get", "join", "keep", "listed", "part", "remove", "trials_of"]
+__all__ = ["Other", "components_of", "get", "join", "keep", "listed", "of_arns", "part", "remove", "trials_of"]
 
-_SELECT = "SELECT o.arn, o.kind, o.type, o.name, o.body, o.created, o.modified FROM endpoint_other o"
+_SELECT = "SELECT o.arn, o.kind, o.type, o.name, o.body, o.created, o.modified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ def listed(
     where = " AND ".join(["o.kind = ?", *(text for text, _ in conditions)])
     values = [value for _, given in conditions for value in given]
     return _read(snapshot.connection, f"WHERE {where} ORDER BY {order} LIMIT ?", [kind, *values, limit])
+
+
+def of_arns(snapshot: Snapshot, arns: Iterable[str]) -> list[Other]:
+    """Those of some ARNs, whatever their kind, by ARN; ARNs of nothing are passed over."""
+    # The outer loop is that over the ARNs: no more is read than what they name.
+    wanted = "FROM json_each(?) j CROSS JOIN endpoint_other o ON o.arn = j.value"
+    return _read(snapshot.connection, "ORDER BY o.arn", [orjson.dumps(sorted(set(arns))).decode()], wanted)
 
 
 def keep(change: Change, other: Other) -> None:
@@ -118,8 +125,11 @@ def _members(snapshot: Snapshot, by: str, wanted: str, arns: Iterable[str]) -> d
     return found
 
 
-def _read(connection: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Other]:
+def _read(
+    connection: sqlite3.Connection, rest: str, values: Sequence[object], among: str = "FROM endpoint_other o"
+) -> list[Other]:
+    found = connection.execute(f"{_SELECT} {among} {rest}", values)
     return [
         Other(arn, kind, type_, name, orjson.loads(body), created, modified)
-        for arn, kind, type_, name, body, created, modified in connection.execute(f"{_SELECT} {rest}", values)
+        for arn, kind, type_, name, body, created, modified in found
     ]

@@ -19,7 +19,7 @@ import orjson
 from lineage_flows.endpoint.backend import Request
 from lineage_flows.endpoint.errors import validation
 
-__all__ = ["DEFAULT_RESULTS", "Page", "Window", "turn_page"]
+__all__ = ["DEFAULT_RESULTS", "Page", "Window", "scope_of", "turn_page"]
 
 DEFAULT_RESULTS = 10
 _SIGNATURE = 16
@@ -77,7 +77,7 @@ def turn_page(
     """
     descending = request.get("SortOrder", "Descending") == "Descending"
     size = request.get("MaxResults", DEFAULT_RESULTS)
-    scope = _scope(operation, request)
+    scope = scope_of(operation, request)
     after = _opened(request["NextToken"], scope, secret, len(columns)) if "NextToken" in request else None
     condition = "1"
     values: tuple[str, ...] = ()
@@ -91,7 +91,8 @@ def turn_page(
     return Page(items, token)
 
 
-def _scope(operation: str, request: Request) -> bytes:
+def scope_of(operation: str, request: Request) -> bytes:
+    """Tells lists apart, and not their pages: what a token is good for."""
     said = {key: value for key, value in request.items() if key not in _BESIDE}
     return hashlib.sha256(orjson.dumps([operation, said], option=orjson.OPT_SORT_KEYS)).digest()
 

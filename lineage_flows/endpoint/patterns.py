@@ -16,6 +16,9 @@ from lineage_flows.graph.model import LINE_BREAKS
 
 __all__ = ["compiled", "fits"]
 
+_REPEATED_END = re.compile(r"(?<!\\)\$\{\d+,\d*\}")
+"""Java takes an end that is repeated (in the patterns of a package's customer metadata) for an end."""
+
 _PIECES = re.compile(r"\\p\{(?P<named>[A-Za-z]+)\}|\\.|\[\^?\]?|\]|\.|[^\\\[\].]+", re.DOTALL)
 _ANY = "[^" + "".join(f"\\u{ord(character):04x}" for character in LINE_BREAKS) + "]"
 
@@ -33,7 +36,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
         re.error: it has something that is Java's alone and not known here.
     """
     found, inside = [], False
-    for piece in _PIECES.finditer(pattern):
+    for piece in _PIECES.finditer(_REPEATED_END.sub("$", pattern)):
         text = piece[0]
         if piece["named"]:
             text = _ranges(piece["named"])

@@ -1,20 +1,23 @@
 """QueryLineage and Search: requests into walks and expressions, and what they find into answers.
 
-Knows the members of requests and answers; the rules are in ``query_lineage`` and ``searching``.
+Knows the members of requests and answers; the rules are in ``query_lineage``, ``searching`` and ``search_pages``.
 """
 
 from __future__ import annotations
 
-from lineage_flows.endpoint import query_lineage, searching
+from collections.abc import Mapping, Sequence
+
+from lineage_flows.endpoint import query_lineage, search_pages
 from lineage_flows.endpoint.answering import told
 from lineage_flows.endpoint.backend import Answer, Backend, Handler, Request
 from lineage_flows.endpoint.errors import not_found, validation
 from lineage_flows.endpoint.lineage_source import StoredLineage
-from lineage_flows.endpoint.paging import Window, turn_page
+from lineage_flows.endpoint.paging import Window, scope_of, turn_page
 from lineage_flows.endpoint.query_lineage import Filters, Node, Place, Query, walk
+from lineage_flows.endpoint.search_pages import Key, Ranking, Search, key_of_texts, texts_of_key, turn
 from lineage_flows.endpoint.search_properties import RESOURCES, record_shape
 from lineage_flows.endpoint.search_records import records_of
-from lineage_flows.endpoint.searching import Key, Record, key_of_texts, search, texts_of_key
+from lineage_flows.endpoint.searching import Record
 
 __all__ = ["OPERATIONS"]
 
@@ -69,34 +72,41 @@ def query(backend: Backend, request: Request) -> Answer:
 
 
 def find(backend: Backend, request: Request) -> Answer:
-    """Search, newest first unless told otherwise. What is not kept here (endpoints, pipelines …) is nowhere found."""
+    """Search, newest first unless told otherwise. What is not kept here (endpoints, pipelines …) is nowhere found.
+
+    The first page reads all there are of the resource; each page that follows reads what it hands out, by the places that the first
+    one found, as long as these are kept.
+    """
     resource = request["Resource"]
     # No other account's resources can be discovered here, and CrossAccount asks for those only (D).
     here = resource in RESOURCES and request.get("CrossAccountFilterOption", "SameAccount") == "SameAccount"
-    total = 0
+    scope = scope_of("Search", request)
+    ranking = Ranking([], descending=True)
 
     with backend.store.reading(lagging=True) as snapshot:
 
         def fetch(window: Window) -> list[tuple[Key, Record]]:
-            nonlocal total
+            nonlocal ranking
             if not here:
                 return []
-            found = search(
-                resource,
-                records_of(snapshot, resource),
-                expression=request.get("SearchExpression"),
-                visibility=request.get("VisibilityConditions", ()),
-                sort_by=request.get("SortBy", ""),
-                descending=request.get("SortOrder", "Descending") == "Descending",
-                after=key_of_texts(window.values) if window.values else None,
-                most=window.limit,
-            )
-            total = found.total
-            return found.records
+            wanted, own = _search(request), RESOURCES[resource][1]
+            kept = backend.searched.get(scope) if window.values else None
+            everything: dict[str, Record] = {}
+            if kept is None:
+                everything = {str(record[own]): record for record in records_of(snapshot, resource)}
+                kept = wanted.ranked(everything.values())
+                if len(kept) > window.limit - 1:
+                    backend.searched.keep(scope, kept)
+            ranking = kept
+
+            def read(arns: Sequence[str]) -> Mapping[str, Record]:
+                return everything or {str(record[own]): record for record in records_of(snapshot, resource, arns)}
+
+            return turn(wanted, kept, key_of_texts(window.values) if window.values else None, window.limit, read)
 
         page = turn_page(
             "Search",
-            {"MaxResults": searching.MAX_RESULTS, **request},
+            {"MaxResults": search_pages.MAX_RESULTS, **request},
             columns=("has", "number", "text", "arn"),
             secret=backend.store.secret,
             fetch=fetch,
@@ -105,8 +115,18 @@ def find(backend: Backend, request: Request) -> Answer:
     return {
         "Results": [{RESOURCES[resource][0]: told(record_shape(resource), record)} for _, record in page.items],
         "NextToken": page.token,
-        "TotalHits": {"Value": total, "Relation": "EqualTo"},
+        "TotalHits": {"Value": len(ranking), "Relation": "EqualTo"},
     }
+
+
+def _search(request: Request) -> Search:
+    return Search(
+        request["Resource"],
+        expression=request.get("SearchExpression"),
+        visibility=request.get("VisibilityConditions", ()),
+        sort_by=request.get("SortBy", ""),
+        descending=request.get("SortOrder", "Descending") == "Descending",
+    )
 
 
 def _walked(backend: Backend, wanted: Query) -> query_lineage.Answer:

@@ -6,9 +6,8 @@ what its own SDK and that SDK's tests show I, what is not known U.
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -17,7 +16,6 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_RESULTS",
     "Answer",
-    "AnswerCache",
     "Direction",
     "Edge",
     "Filters",
@@ -164,36 +162,6 @@ class Answer:
         first = 0 if after is None else bisect_right(self._edge_keys, after)
         beyond = len(self._edges) if until is None else bisect_right(self._edge_keys, until)
         return self._edges[first:beyond]
-
-
-class AnswerCache:
-    """The latest answers, so that a query of many pages is walked once. Safe for threads.
-
-    An answer whose page is asked for stays what it was when its first page was, whatever is written in between; one that had to
-    make room is found anew, and goes on after the place where the last page ended.
-    """
-
-    def __init__(self, most: int = 250_000) -> None:
-        """Keep answers of ``most`` entities and associations together."""
-        self._most = most
-        self._lock = threading.Lock()
-        self._answers: OrderedDict[Query, Answer] = OrderedDict()
-
-    def get(self, query: Query) -> Answer | None:
-        """What the query's latest first page was taken from, if it is still there."""
-        with self._lock:
-            answer = self._answers.get(query)
-            if answer is not None:
-                self._answers.move_to_end(query)
-            return answer
-
-    def keep(self, query: Query, answer: Answer) -> None:
-        """Keep an answer; the ones that were not asked for longest make room."""
-        with self._lock:
-            self._answers[query] = answer
-            self._answers.move_to_end(query)
-            while self._answers and sum(map(len, self._answers.values())) > self._most:
-                self._answers.popitem(last=False)
 
 
 def walk(graph: LineageSource, query: Query) -> Answer | None:

@@ -5,7 +5,7 @@ Knows how each resource is kept; must not know what is searched for. Moments are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -22,10 +22,10 @@ __all__ = ["records_of"]
 Document = dict[str, Any]
 
 
-def records_of(snapshot: Snapshot, resource: str) -> list[Document]:
-    """All there are of a resource, one of ``RESOURCES``."""
+def records_of(snapshot: Snapshot, resource: str, arns: Iterable[str] | None = None) -> list[Document]:
+    """What there is of a resource, one of ``RESOURCES``: all of it, or those of some ARNs that are there."""
     kind = RESOURCES[resource][0]
-    found = others.listed(snapshot, kind)
+    found = others.listed(snapshot, kind) if arns is None else _of(snapshot, kind, arns)
     make = _DOCUMENTS.get(kind)
     documents = make(snapshot, found) if make else [dict(other.body) for other in found]
     tags = _tags(snapshot, [other.arn for other in found])
@@ -41,7 +41,7 @@ def _experiments(_: Snapshot, found: list[Other]) -> list[Document]:
 
 def _trials(snapshot: Snapshot, found: list[Other]) -> list[Document]:
     members = others.components_of(snapshot, [trial.arn for trial in found])
-    components = {other.arn: other for other in others.listed(snapshot, COMPONENT.name)} if members else {}
+    components = _by_arn(snapshot, COMPONENT.name, {arn for parts in members.values() for arn in parts})
     return [
         {
             **document(TRIAL, trial),
@@ -55,11 +55,11 @@ def _trials(snapshot: Snapshot, found: list[Other]) -> list[Document]:
 
 def _components(snapshot: Snapshot, found: list[Other]) -> list[Document]:
     members = others.trials_of(snapshot, [component.arn for component in found])
-    trials = {other.arn: other for other in others.listed(snapshot, TRIAL.name)} if members else {}
-    jobs = {job.arn: job for job in others.listed(snapshot, "TrainingJob")}
+    trials = _by_arn(snapshot, TRIAL.name, {arn for parents in members.values() for arn in parents})
+    bodies = [component_document(component) for component in found]
+    jobs = _by_arn(snapshot, "TrainingJob", {made["Source"]["SourceArn"] for made in bodies if "Source" in made})
     documents = []
-    for component in found:
-        made = component_document(component)
+    for component, made in zip(found, bodies, strict=True):
         made["Parents"] = [
             {"TrialName": trials[arn].name, "ExperimentName": trials[arn].body["ExperimentName"]}
             for arn in members.get(component.arn, ())
@@ -70,6 +70,14 @@ def _components(snapshot: Snapshot, found: list[Other]) -> list[Document]:
             made["SourceDetail"] = {"SourceArn": job.arn, "TrainingJob": job.body}
         documents.append(made)
     return documents
+
+
+def _of(snapshot: Snapshot, kind: str, arns: Iterable[str]) -> list[Other]:
+    return [other for other in others.of_arns(snapshot, arns) if other.kind == kind]
+
+
+def _by_arn(snapshot: Snapshot, kind: str, arns: Iterable[str]) -> dict[str, Other]:
+    return {other.arn: other for other in _of(snapshot, kind, arns)}
 
 
 def _short(component: Other) -> Document:

@@ -1,4 +1,4 @@
-"""Search: which records satisfy an expression, in which order, and in which pages.
+"""Search: which records satisfy an expression.
 
 Knows the rules of SageMaker's search expressions; must not know where records are kept. What AWS documents is marked D, what is
 inferred from its own code I, what is not known U.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import operator
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from lineage_flows.endpoint.errors import validation
 from lineage_flows.endpoint.search_properties import (
-    RESOURCES,
     Property,
     Value,
     find_property,
@@ -25,20 +23,7 @@ from lineage_flows.endpoint.search_properties import (
 )
 from lineage_flows.endpoint.shapes import Shape
 
-__all__ = [
-    "MAX_RESULTS",
-    "Found",
-    "Key",
-    "compile_expression",
-    "key_of_texts",
-    "number_in",
-    "search",
-    "texts_of_key",
-    "visible",
-]
-
-MAX_RESULTS = 10
-"""How many a page has when nothing is said (I: as in every other list)."""
+__all__ = ["Record", "compile_expression", "number_in", "visible"]
 
 MOST_CONDITIONS = 50
 """Filters, nested filters and subexpressions in a whole expression (D)."""
@@ -48,9 +33,6 @@ MOST_ELEMENTS = 20
 
 Record = Mapping[str, Any]
 Predicate = Callable[[Record], bool]
-
-Key = tuple[int, float, str, str]
-"""Where a record stands in the order: whether it has the property sorted by, its value as number or as text, its ARN."""
 
 _OFTEN = {
     "Experiment": {"DisplayName", "ExperimentName", "Tags"},
@@ -71,63 +53,6 @@ _ORDERS = _COMPARISONS.keys() - {"Equals"}
 
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-def texts_of_key(key: Key) -> tuple[str, ...]:
-    """A key as a token holds it."""
-    has, number, text, arn = key
-    return str(has), repr(number), text, arn
-
-
-def key_of_texts(texts: Sequence[object]) -> Key:
-    """The reverse of ``texts_of_key``."""
-    has, number, text, arn = map(str, texts)
-    return int(has), float(number), text, arn
-
-
-class Found(NamedTuple):
-    """Records with their places in the order, and how many there are in all."""
-
-    records: list[tuple[Key, Record]]
-    total: int
-
-
-def search(
-    resource: str,
-    records: Iterable[Record],
-    *,
-    expression: Mapping[str, Any] | None = None,
-    visibility: Sequence[Mapping[str, str]] = (),
-    sort_by: str = "",
-    descending: bool = True,
-    after: Key | None = None,
-    most: int = MAX_RESULTS,
-) -> Found:
-    """Some of the records that satisfy an expression (without one: of all), in order.
-
-    Args:
-        resource: one of ``RESOURCES``.
-        records: all there are of it, in the shape that Search gives out.
-        expression: ``SearchExpression``.
-        visibility: ``VisibilityConditions``.
-        sort_by: a property; empty for when they were last modified, and newest first (D). Records without it come last (U).
-        descending: the greatest first.
-        after: only what comes after this place.
-        most: how many at most.
-
-    Raises:
-        ServiceError: ``ValidationException``: the expression breaks a rule.
-    """
-    shape = record_shape(resource)
-    satisfies = compile_expression(resource, expression) if expression is not None else _always
-    rank = _ranking(resource, shape, sort_by, descending=descending)
-    ranked = sorted(
-        ((rank(record), record) for record in records if satisfies(record) and visible(record, visibility)),
-        key=lambda pair: _comparable(pair[0], descending=descending),
-    )
-    keys = [_comparable(key, descending=descending) for key, _ in ranked]
-    start = 0 if after is None else bisect_right(keys, _comparable(after, descending=descending))
-    return Found(ranked[start : start + most], len(ranked))
 
 
 def visible(record: Record, conditions: Sequence[Mapping[str, str]]) -> bool:
@@ -295,49 +220,3 @@ def _second(held: Value) -> Value:
 
 def _same(held: Value) -> Value:
     return held
-
-
-def _always(_: Record) -> bool:
-    return True
-
-
-# Order
-
-
-def _ranking(resource: str, shape: Shape, sort_by: str, *, descending: bool) -> Callable[[Record], Key]:
-    names = [sort_by] if sort_by else [name for name in ("LastModifiedTime", "CreationTime") if name in shape.members]
-    properties = [find_property(shape, name) for name in names]
-    own = RESOURCES[resource][1]
-
-    def rank(record: Record) -> Key:
-        for found in properties:
-            values = found.read(record)
-            if values:
-                value = (max if descending else min)(values, key=lambda one: _sortable(found, one))
-                return (1, *_sortable(found, value), str(record[own]))
-        return 0, 0.0, "", str(record[own])
-
-    return rank
-
-
-def _sortable(found: Property, value: Value) -> tuple[float, str]:
-    if isinstance(value, (bool, int, float)):
-        return float(value), ""
-    number = number_in(value) if found.kind == "parameter" else None
-    return (number, "") if number is not None else (0.0, value)
-
-
-def _comparable(key: Key, *, descending: bool) -> tuple[Any, ...]:
-    """A key that sorts as the page does: what has no value last, equal ones by ARN, whichever the order."""
-    has, number, text, arn = key
-    return (1 - has, -number, _Reversed(text), arn) if descending else (1 - has, number, text, arn)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reversed:
-    """A text that sorts the other way round."""
-
-    text: str
-
-    def __lt__(self, other: _Reversed) -> bool:
-        return other.text < self.text

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from lineage_flows.graph.datasets import MADE, artifact_claim, blob_digest
+from lineage_flows.graph.datasets import MADE, artifact_claim, blob_digest, image_sources
 from lineage_flows.graph.identity import (
     action_arn,
     action_name,
@@ -260,9 +260,7 @@ class _Run:
 
     def image(self, image: str) -> None:
         """The container image under its own reference, so that it is the one SageMaker's jobs name too."""
-        digest = image.rpartition("@")[2] if "@" in image else ""
-        sources = (("Custom", fit_id(digest)),) if digest else ()
-        self.contributes_artifact("Image", image, sources, image, {})
+        self.contributes_artifact("Image", image, image_sources(image), image, {})
 
     def function(self, function: Facet) -> _Facts:
         """The task's function by what its source hashes to."""

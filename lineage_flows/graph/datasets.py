@@ -5,6 +5,7 @@ Knows events as they come in and the keeper's claims; must not know how a graph 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from lineage_flows.graph.columns import column_properties
@@ -23,7 +24,17 @@ from lineage_flows.graph.keeper import PROPERTY, Claim, Link, run_handle
 from lineage_flows.graph.model import TYPE_LENGTH, Use
 from lineage_flows.graph.properties import time_of
 
-__all__ = ["FOREIGN", "MADE", "SEEN", "artifact_claim", "blob_digest", "dataset_claim", "dataset_links"]
+__all__ = [
+    "FOREIGN",
+    "MADE",
+    "SEEN",
+    "artifact_claim",
+    "blob_digest",
+    "dataset_claim",
+    "dataset_images",
+    "dataset_links",
+    "image_sources",
+]
 
 # Stamps of claims about an artifact. What an artifact is does not change, so time plays no part: who made it knows best.
 FOREIGN, SEEN, MADE = "0", "1", "2"
@@ -35,6 +46,9 @@ _TEXTS = ("role", "pythonType", "format", "rule", "note", "version", "etag", "pi
 """Texts of our facet that become properties under the same name."""
 
 _MOST_COLUMNS = 200
+
+_SAGEMAKER = re.compile(r"arn:[^:]+:sagemaker:")
+_IMAGE = re.compile(r"[/:@]")
 
 
 def dataset_claim(dataset: Dataset, event: Incoming) -> Claim:
@@ -89,6 +103,34 @@ def dataset_links(dataset: Dataset, claim: Claim, run_id: str, event: Incoming) 
         yield Link(claim.arn, run_handle(value.run_id), "ContributedTo", event.time, (Use(name=value.name),))
     elif value is not None and value.kind in {"result", "argument"} and not dataset.is_output:
         yield Link(run_handle(value.run_id), claim.arn, "Produced", event.time)
+
+
+def dataset_images(dataset: Dataset, claim: Claim, run_id: str, event: Incoming) -> Iterator[tuple[Claim, Link]]:
+    """The container images of what a run started or made in SageMaker, each with how it went into the run.
+
+    Args:
+        dataset: a job, model or model package, by its ARN; of anything else nothing is said.
+        claim: its artifact.
+        run_id: the run of the event.
+        event: the event.
+    """
+    own = dataset.facet(OWN_FACET)
+    if own is None or not dataset.is_output or _SAGEMAKER.match(claim.source_uri) is None:
+        return
+    given = own.mapping("givenProperties") or {}
+    listed = given.get("images")
+    for image in (given.get("image"), *(listed if isinstance(listed, list) else ())):
+        # An algorithm of SageMaker's stands there by its bare name or ARN; the reference of an image says where it is or which.
+        if isinstance(image, str) and not image.startswith("arn:") and _IMAGE.search(image):
+            sources = image_sources(image)
+            found = artifact_claim(image, sources, image, stamp=SEEN, time=event.time, facts={"type": "Image"})
+            yield found, Link(found.arn, run_handle(run_id), "ContributedTo", event.time)
+
+
+def image_sources(image: str) -> tuple[tuple[str, str], ...]:
+    """The source types of a container image: its digest, where the reference has one."""
+    digest = image.rpartition("@")[2] if "@" in image else ""
+    return (("Custom", fit_id(digest)),) if digest else ()
 
 
 def artifact_claim(

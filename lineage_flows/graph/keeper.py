@@ -234,3 +234,7 @@ class Remote(Protocol):
             GraphError: some of it could not be done now.
         """
         ...
+
+    def silent_for(self) -> float:
+        """Seconds for which nothing has answered what is asked there; 0 when nothing is asked. Never waits."""
+        ...

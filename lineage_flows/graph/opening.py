@@ -14,9 +14,11 @@ from lineage_flows.settings import Settings
 if TYPE_CHECKING:
     from lineage_flows.graph.keeper import Keeper
     from lineage_flows.graph.sagemaker import SageMakerKeeper
-    from lineage_flows.graph.sagemaker.cache import ParkedCall
+    from lineage_flows.graph.sagemaker.cache import Cache
+    from lineage_flows.graph.sagemaker.discarding import DiscardedThing
+    from lineage_flows.graph.sagemaker.entries import ParkedCall
 
-__all__ = ["GRAPH_FILE", "SAGEMAKER_FILE", "Held", "held_back", "open_graph", "open_sagemaker_graph"]
+__all__ = ["GRAPH_FILE", "SAGEMAKER_FILE", "Held", "held_back", "open_cache", "open_graph", "open_sagemaker_graph"]
 
 GRAPH_FILE = "graph.db"
 """The embedded graph, in the home."""
@@ -34,12 +36,16 @@ class Held:
         undone: how many entities and associations could be written now.
         waiting: how many associations wait for a run that is not known yet, or for what was put aside.
         near: quotas of which four fifths are used, in words.
+        awaited: of how many jobs and the like SageMaker has not shown yet what it makes of them itself.
+        discarded: what a person gave up of it.
     """
 
     parked: tuple[ParkedCall, ...] = ()
     undone: int = 0
     waiting: int = 0
     near: tuple[str, ...] = ()
+    awaited: int = 0
+    discarded: tuple[DiscardedThing, ...] = ()
 
 
 def held_back(settings: Settings) -> Held:
@@ -48,18 +54,35 @@ def held_back(settings: Settings) -> Held:
     Raises:
         HomeError, KeeperUnavailableError: the home's own file cannot be read.
     """
-    path = settings.home / SAGEMAKER_FILE
-    if settings.keeper != "sagemaker" or not path.exists():
+    cache = open_cache(settings)
+    if cache is None:
         return Held()
-    from lineage_flows.graph.sagemaker.cache import Cache
+    from lineage_flows.graph.sagemaker.awaited import opened
+    from lineage_flows.graph.sagemaker.discarding import discarded, parked
     from lineage_flows.graph.sagemaker.quotas import near_limits
 
-    cache = Cache(path)
     try:
         near = near_limits(cache.counts(), settings.all_quotas, warn=False)
-        return Held(tuple(cache.parked()), *cache.backlog(time.time()), tuple(near))
+        with opened(cache.path) as awaited:
+            waiting = awaited.waiting()
+        put_aside, given_up = tuple(parked(cache)), tuple(discarded(cache))
+        return Held(put_aside, *cache.backlog(time.time()), tuple(near), waiting, given_up)
     finally:
         cache.close()
+
+
+def open_cache(settings: Settings) -> Cache | None:
+    """What the SageMaker keeper of a home knows; None when there is none.
+
+    Raises:
+        HomeError, KeeperUnavailableError: the home's own file cannot be read.
+    """
+    path = settings.home / SAGEMAKER_FILE
+    if settings.keeper != "sagemaker" or not path.exists():
+        return None
+    from lineage_flows.graph.sagemaker.cache import Cache
+
+    return Cache(path)
 
 
 def open_graph(settings: Settings, *, read_only: bool = False) -> Keeper:

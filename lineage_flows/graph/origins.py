@@ -7,10 +7,19 @@ the data of every other day. What a reader saw came from the last write before i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from lineage_flows.graph.joins import is_joined, may_be_joined
 from lineage_flows.graph.model import Action, Artifact, Association
 from lineage_flows.graph.view import View
 
-__all__ = ["Origins"]
+__all__ = ["Origins", "chosen"]
+
+
+def chosen(detail: str) -> dict[str, str]:
+    """What the detail of a place ``by`` names: actions, and artifacts it is joined to with the moment up to which they count."""
+    parts = (text.partition("|") for text in detail.split())
+    return {arn: moment for arn, _, moment in parts}
 
 
 class Origins:
@@ -23,7 +32,74 @@ class Origins:
         """The edges from every action that produced an artifact."""
         return [edge for edge in self._view.into(artifact) if edge.association_type == "Produced"]
 
+    def joins(self, artifact: str) -> list[Association]:
+        """The edges from objects that lie in an artifact, or are the same under its URI; see ``joins``."""
+        entity = self._view.entity(artifact)
+        if not isinstance(entity, Artifact) or not may_be_joined(entity.source_uri):
+            return []
+        edges = (*self._view.into(artifact), *self._view.twins(artifact, "up"))
+        return [edge for edge in edges if self.is_join(edge)]
+
+    def is_join(self, edge: Association) -> bool:
+        """Whether an edge joins what a job names to a version of an object, or the other way round."""
+        if edge.association_type not in {"ContributedTo", "SameAs"}:
+            return False
+        ends = self._view.entity(edge.source_arn), self._view.entity(edge.destination_arn)
+        return all(isinstance(end, Artifact) for end in ends) and is_joined(ends[0].source_uri, ends[1].source_uri)
+
+    def knows_better(self, artifact: Artifact) -> bool:
+        """Whether somebody is known to have written this very version, so that it came from no folder or job."""
+        return bool(artifact.source_types) and bool(self.makers(artifact.arn))
+
     def of(self, taken: Association) -> list[str]:
+        """What an artifact came from when a reader took it in, as ``chosen`` reads it: actions, and what it is joined to.
+
+        Args:
+            taken: the edge from the artifact to the reader.
+        """
+        found = self._actions(taken)
+        joins = self.joins(taken.source_arn)
+        entity = self._view.entity(taken.source_arn)
+        if not joins or (isinstance(entity, Artifact) and self.knows_better(entity)):
+            return found
+        return found + self._latest(joins, self._seen_at(taken), self._run(taken.destination_arn))
+
+    def at(self, artifact: str, moment: str) -> list[str]:
+        """What an artifact came from as it was at a moment, in the same form."""
+        entity = self._view.entity(artifact)
+        times = {edge.source_arn: self._when(edge) for edge in self.makers(artifact)}
+        begun = {arn: time for arn, time in times.items() if not moment or time <= moment}
+        if isinstance(entity, Artifact) and entity.source_types:
+            last = max(begun.values(), default="")
+            begun = {arn: time for arn, time in begun.items() if time in {last, ""}}
+            if times:
+                return list(begun)
+        return [*begun, *self._latest(self.joins(artifact), moment, "")]
+
+    def _latest(self, joins: Iterable[Association], before: str, run: str) -> list[str]:
+        """Of the versions of each object the last one up to a moment, one of the reader's own run before others."""
+        found: dict[str, list[tuple[bool, str, str]]] = {}
+        for edge in joins:
+            arn = edge.source_arn
+            makers = self.makers(arn)
+            runs = {made.source_arn: self._run(made.source_arn) for made in makers}
+            # As with files: what a replay wrote again was not what others read.
+            meant = [
+                made for made in makers if runs[made.source_arn] == run or not self._is_replay(runs[made.source_arn])
+            ]
+            times = [self._when(made) for made in meant]
+            there = [time for time in times if not before or time <= before]
+            if makers and not there:
+                continue  # it was written later
+            own = bool(run) and run in runs.values()
+            found.setdefault(self._view.entity(arn).source_uri, []).append((own, max(there, default=""), arn))
+        return [f"{arn}|{before}" for versions in found.values() for arn in _last(versions)]
+
+    def _when(self, made: Association) -> str:
+        """When an artifact was last written; when its writer began, where that is not known."""
+        return made.moment or self._started(made.source_arn)
+
+    def _actions(self, taken: Association) -> list[str]:
         """The actions that an artifact came from when a reader took it in; none when all that are known wrote it later.
 
         Writers in the reader's own run come first; then, replays aside (they write elsewhere, and only what was there before), the
@@ -98,3 +174,9 @@ class Origins:
     def _property(self, arn: str, key: str) -> str:
         entity = self._view.entity(arn)
         return entity.properties.get(key, "") if isinstance(entity, Action) else ""
+
+
+def _last(versions: Sequence[tuple[bool, str, str]]) -> list[str]:
+    """The ARNs of the last versions of one object, and of those of which no time is known."""
+    own, last, _ = max(versions)
+    return [arn for is_own, time, arn in versions if (is_own, time) == (own, last) or (not time and not own)]

@@ -21,7 +21,8 @@ class Place(NamedTuple):
             ``body``: what its body may have used before, or for something after, the moment ``detail`` (empty: any).
             ``result``: what its result was made from, or its result, where the fingerprint ``detail`` (empty: none) decides.
             ``parameter``: of the name ``detail``. ``own``: its recorded inputs alone. ``code``: whatever ran on it.
-            Of an artifact that several made, ``by``: as made by those in ``detail``.
+            Of an artifact that several made, ``by``: as made by those in ``detail``; of objects in S3 that it is joined to
+            (``joins``) each with a bar and the moment up to which they count.
     """
 
     arn: str

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineage_flows.errors import EventError
 from lineage_flows.graph.actions import Projected, project_run
-from lineage_flows.graph.datasets import dataset_claim, dataset_links
+from lineage_flows.graph.datasets import dataset_claim, dataset_images, dataset_links
 from lineage_flows.graph.incoming import read_event
 from lineage_flows.graph.keeper import Keeper
 
@@ -53,4 +53,7 @@ def _project_one(event: Event | Mapping[str, Any]) -> Projected:
         said.claims.append(claim)
         if incoming.run_id is not None:
             said.links.extend(dataset_links(dataset, claim, incoming.run_id, incoming))
+            for image, link in dataset_images(dataset, claim, incoming.run_id, incoming):
+                said.claims.append(image)
+                said.links.append(link)
     return said

@@ -16,6 +16,7 @@ from lineage_flows.errors import AmbiguousReferenceError, UnknownReferenceError
 from lineage_flows.graph.identity import fit_uri
 from lineage_flows.graph.keeper import Keeper
 from lineage_flows.graph.model import Action, Entity
+from lineage_flows.graph.packages import named_package
 from lineage_flows.graph.runs import RUN_TYPES
 
 __all__ = ["resolve", "resolve_one", "resolve_run"]
@@ -35,7 +36,7 @@ def resolve(keeper: Keeper, reference: str, *, folder: Path | None = None) -> tu
     """What a reference means; one entity, except that ``commit:SHA`` means every run of that commit.
 
     In this order: ``commit:SHA`` (or its start); an ARN; a URI (of several versions the newest); a run id; the name of a run, an
-    action or a context; the start of a run id (a flow run before a step); a path.
+    action or a context; the start of a run id (a flow run before a step); ``GROUP/VERSION`` of a registered model; a path.
 
     Args:
         keeper: the graph.
@@ -159,6 +160,7 @@ _WAYS: tuple[Callable[[Keeper, str], Sequence[Entity]], ...] = (
     _by_run_id,
     _by_name,
     _by_start_of_run_id,
+    named_package,
 )
 
 

@@ -21,9 +21,10 @@ from typing import TypeVar
 
 from lineage_flows.graph.bodies import FLOW_TYPES, RESULT, Bodies, Timed, all_members
 from lineage_flows.graph.identity import value_name
+from lineage_flows.graph.joins import may_be_joined
 from lineage_flows.graph.keeper import Direction
 from lineage_flows.graph.model import Action, Artifact, Association
-from lineage_flows.graph.origins import Origins
+from lineage_flows.graph.origins import Origins, chosen
 from lineage_flows.graph.places import Hop, Place, hop, inferred
 from lineage_flows.graph.view import View
 
@@ -75,6 +76,24 @@ class Rules:
         taken = {edge.source_arn for arn in members for edge in view.into(arn)}
         view.entities([*members, *taken, *(edge.destination_arn for arn in members for edge in view.out_of(arn))])
         view.prefetch_edges(taken, "up")
+        if self.direction == "up":
+            arns = {*arns, *(edge.source_arn for arn in actions for edge in view.into(arn))}
+        self._prefetch_joins([arn for arn in arns if may_be_joined(view.entity(arn).source_uri)])
+
+    def _prefetch_joins(self, arns: list[str]) -> None:
+        """Fetch what data in S3, and what SageMaker knows by an ARN, is joined to, with who wrote that."""
+        view = self.view
+        view.prefetch_twins(arns, "up")
+        if self.direction == "down":
+            view.prefetch_twins(arns, "down")
+        view.prefetch_edges(arns, "up")
+        ends = {edge.source_arn for arn in arns for edge in (*view.into(arn), *view.twins(arn, "up"))}
+        entities = view.entities(ends)
+        objects = [arn for arn in sorted(ends) if isinstance(entities.get(arn), Artifact)]
+        view.prefetch_edges(objects, "up")
+        makers = {edge.source_arn for arn in objects for edge in view.into(arn)}
+        view.prefetch_containers(makers)
+        view.entities(makers)
 
     def hops(self, place: Place) -> list[Hop]:
         """Where lineage goes on, in a fixed order. Hops of a body that were said of an earlier place in it are not said again."""
@@ -86,25 +105,31 @@ class Rules:
         return sorted(found, key=lambda hop: (hop.place, hop.through is not None))
 
     def made_by(self, artifact: str, makers: Iterable[str]) -> Place:
-        """The place of an artifact as these of its makers made it."""
-        chosen = sorted(makers)
+        """The place of an artifact as these of its makers made it, or of what it is joined to."""
+        named = sorted(makers)
         entity = self.view.entity(artifact)
         # Downwards a file may have readers that were there before its makers; a value is there only once it was made.
         everywhere = self.direction == "up" or value_name(entity.source_uri) is not None
-        if everywhere and len(chosen) == len(self._origins.makers(artifact)):
+        if everywhere and len(named) == len(self._origins.makers(artifact)) and not self._origins.joins(artifact):
             return Place(artifact)
-        return Place(artifact, "by", " ".join(chosen))
+        return Place(artifact, "by", " ".join(named))
 
     # Upwards
 
     def _up_artifact(self, artifact: Artifact, place: Place) -> Iterator[Hop]:
-        makers = self._origins.makers(artifact.arn)
+        makers, meant = self._origins.makers(artifact.arn), chosen(place.detail)
         for edge in makers:
-            if place.way != "by" or edge.source_arn in place.detail.split():
+            if place.way != "by" or edge.source_arn in meant:
                 yield hop(edge, self._way_to(edge, artifact))
+        joins = [] if self._origins.knows_better(artifact) else self._origins.joins(artifact.arn)
+        for edge in joins:
+            if place.way != "by" or edge.source_arn in meant:
+                source = edge.source_arn
+                yield hop(edge, self.made_by(source, self._origins.at(source, meant.get(source, ""))))
         for edge in self.view.into(artifact.arn):
             # No event says so, but over SageMaker's API one artifact may contribute to another with no action between.
-            if edge.association_type == "ContributedTo" and isinstance(self.view.entity(edge.source_arn), Artifact):
+            is_other = edge.association_type == "ContributedTo" and not self._origins.is_join(edge)
+            if is_other and isinstance(self.view.entity(edge.source_arn), Artifact):
                 yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge)))
         named = value_name(artifact.source_uri)
         owner = None if makers or named is None else self._bodies.owner(artifact)
@@ -133,11 +158,18 @@ class Rules:
         edges = (edge for edge in self.view.into(place.arn) if edge.association_type == "ContributedTo")
         for edge in (*taken, *(edge for edge in edges if self._took(place, edge))):
             yield hop(edge, self.made_by(edge.source_arn, self._origins.of(edge)))
+        yield from self._up_twins(place.arn)
         if place.way != "parameter":
             yield from self._inherited(place.arn)
         if through_body:
             for value in self._fresh(place, "given out", self._bodies.given_out(place.arn)):
                 yield inferred(value, place.arn, "ContributedTo", Place(value), place.arn)
+
+    def _up_twins(self, arn: str) -> Iterator[Hop]:
+        """What SageMaker keeps as a context or action of its own, and a flow knows by the same ARN."""
+        if may_be_joined(self.view.entity(arn).source_uri):
+            for edge in self.view.twins(arn, "up"):
+                yield hop(edge, self.made_by(edge.source_arn, self._origins.at(edge.source_arn, "")))
 
     def _took(self, place: Place, edge: Association) -> bool:
         """Whether an input of an action is meant by the way the walk came, other than by way of its body."""
@@ -164,12 +196,12 @@ class Rules:
     # Downwards
 
     def _down_artifact(self, artifact: Artifact, place: Place) -> Iterator[Hop]:
-        makers = set(place.detail.split())
+        makers = chosen(place.detail).keys()
         for edge in self.view.out_of(artifact.arn):
             action = edge.destination_arn
-            if edge.association_type != "ContributedTo":
+            if edge.association_type != "ContributedTo" or self._origins.is_join(edge):
                 continue
-            if place.way == "by" and makers.isdisjoint(self._origins.of(edge)):
+            if place.way == "by" and makers.isdisjoint(chosen(" ".join(self._origins.of(edge)))):
                 continue
             if self._bodies.is_code(artifact.arn) and self.view.entity(action).type in FLOW_TYPES:
                 yield hop(edge, Place(action, "code"))
@@ -181,6 +213,18 @@ class Rules:
                     yield hop(edge, way)
         if value_name(artifact.source_uri) is not None:
             yield from self._used_between(artifact.arn)
+        if may_be_joined(artifact.source_uri):
+            yield from self._down_joins(artifact.arn)
+
+    def _down_joins(self, artifact: str) -> Iterator[Hop]:
+        """What an object lies in, or is the same as: whoever read that, read it as far as it had been written by then."""
+        for edge in (*self.view.out_of(artifact), *self.view.twins(artifact, "down")):
+            other = self.view.entity(edge.destination_arn)
+            if self._origins.is_join(edge):
+                if isinstance(other, Artifact) and not self._origins.knows_better(other):
+                    yield hop(edge, Place(other.arn, "by", artifact))
+            elif edge.association_type == "SameAs" and not isinstance(other, Artifact):
+                yield hop(edge, Place(other.arn, "all"))
 
     def _ways_from(self, artifact: Artifact, edge: Association) -> Iterator[Place]:
         """What an input of an action with members may have gone into."""

@@ -15,6 +15,7 @@ __all__ = ["DATA_EDGES", "View"]
 
 DATA_EDGES: tuple[AssociationType, ...] = ("ContributedTo", "Produced")
 _CONTAINMENT: tuple[AssociationType, ...] = ("AssociatedWith",)
+_TWINS: tuple[AssociationType, ...] = ("SameAs",)
 
 _MOST_ROUNDS = 24
 """After so many fetches a walk is so deep and so tangled that reading the whole graph once is the cheaper way."""
@@ -27,6 +28,7 @@ class View:
         self._keeper = keeper
         self._entities: dict[str, Entity] = {}
         self._data: dict[Direction, dict[str, list[Association]]] = {"up": {}, "down": {}}
+        self._twins: dict[Direction, dict[str, list[Association]]] = {"up": {}, "down": {}}
         self._containment: dict[Direction, dict[str, list[str]]] = {"up": {}, "down": {}}
         self._repeated: dict[str, str | None] = {}
         self._rounds = 0
@@ -49,6 +51,12 @@ class View:
     def out_of(self, arn: str) -> list[Association]:
         """Data edges that start here: what an action produced, or an artifact contributed to."""
         return self._edges(arn, "down")
+
+    def twins(self, arn: str, direction: Direction) -> list[Association]:
+        """``SameAs`` that ends here (``up``), or starts here."""
+        if arn not in self._twins[direction]:
+            self.prefetch_twins([arn], direction)
+        return self._twins[direction][arn]
 
     def containers(self, arn: str) -> list[str]:
         """What an action is directly part of: its flow run, the step that called it, its flow."""
@@ -109,6 +117,20 @@ class View:
                 else self._keeper.associations(sources=ends, types=DATA_EDGES)
             )
             self._keep_edges(found, wanted, direction)
+
+    def prefetch_twins(self, arns: Iterable[str], direction: Direction) -> None:
+        """Fetch what these are said to be the same as, or what is said to be the same as they are."""
+        known = self._twins[direction]
+        wanted = sorted({arn for arn in arns if arn not in known})
+        if not wanted:
+            return
+        known.update({arn: [] for arn in wanted})
+        if direction == "up":
+            for edge in self._keeper.associations(destinations=wanted, types=_TWINS):
+                known[edge.destination_arn].append(edge)
+        else:
+            for edge in self._keeper.associations(sources=wanted, types=_TWINS):
+                known[edge.source_arn].append(edge)
 
     def _fetch_closure(self, wanted: set[str], direction: Direction) -> set[str]:
         edges = self._keeper.closure(sorted(wanted), direction, DATA_EDGES)

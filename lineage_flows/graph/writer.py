@@ -14,25 +14,38 @@ import orjson
 
 from lineage_flows.errors import GraphError
 from lineage_flows.graph import rows
+from lineage_flows.graph.deletions import COLUMNS, undeleted
+from lineage_flows.graph.joins import join_objects
 from lineage_flows.graph.keeper import META, PROPERTY, Claim, Layers, Link, flatten, merge
 from lineage_flows.graph.model import Use
 
 __all__ = ["write"]
 
 
-def write(connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequence[Link]) -> None:
-    """Merge claims into entities and add what is new of links.
+def write(
+    connection: sqlite3.Connection, claims: Sequence[Claim], links: Sequence[Link], *, joining: bool = True
+) -> None:
+    """Merge claims into entities and add what is new of links; see ``deletions`` for what somebody deleted.
+
+    Args:
+        connection: in a transaction.
+        claims: of the batch.
+        links: of the batch.
+        joining: whether to make the associations that follow from it (``joins``).
 
     Raises:
         EventError: an entity would break a limit of the model.
         GraphError: a link names an artifact or context that nobody claimed.
     """
+    claims, links = undeleted(connection, claims, links)
     entities = _load(connection, claims)
     touched = [state for state in (_fold(entities, claim) for claim in claims) if state is not None]
     _store(connection, {id(state): state for state in touched}.values())
     twins = [link for link in links if link.type == "SameAs"]
     _store_links(connection, [link for link in links if link.type != "SameAs"])
     _store_twins(connection, twins, {claim.handle for claim in claims if claim.lineage == "Artifact" and claim.handle})
+    if joining:
+        join_objects(connection, claims)
 
 
 @dataclass(slots=True)
@@ -146,12 +159,8 @@ def _store(connection: sqlite3.Connection, states: Iterable[_State]) -> None:
     connection.executemany(_UPDATE, changed)
 
 
-_COLUMNS = (
-    "arn", "handle", "lineage", "type", "name", "source_uri", "sources", "created", "modified", "flow", "run_name", "parent",
-    "commit_id", "layers", "words",
-)  # fmt: skip
-_INSERT = f"INSERT INTO entity ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - constants
-_UPDATE = f"UPDATE entity SET {', '.join(f'{column} = ?' for column in _COLUMNS)} WHERE id = ?"  # noqa: S608 - constants
+_INSERT = f"INSERT INTO entity ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
+_UPDATE = f"UPDATE entity SET {', '.join(f'{column} = ?' for column in COLUMNS)} WHERE id = ?"  # noqa: S608 - constants
 
 
 def _store_links(connection: sqlite3.Connection, links: Sequence[Link]) -> None:

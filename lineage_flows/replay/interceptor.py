@@ -38,6 +38,7 @@ class ReplayInterceptor:
     def __init__(self, spec: ChildSpec, store: Store, clock: Clock) -> None:
         self.info = spec.info
         self.strip = spec.folders.workspace
+        self.original = spec.record
         self.outcome: ReplayOutcome | None = None
         self.environment: tuple[Change, ...] = ()
         self.failure: LineageError | None = None

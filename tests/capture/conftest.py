@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from lineage_flows.capture import adapters, io_adapters
+from tests.support.s3 import moto_server
 from tests.support.watched import watched
 
 
@@ -28,8 +28,5 @@ def tables_watched() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The URL of a stand-in for AWS on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url

@@ -272,9 +272,9 @@ def test_no_region(cloud, monkeypatch):
 
 
 def test_a_region_that_is_none_and_one_that_is_not_the_buckets(cloud, monkeypatch):
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-nowhere-7")
+    monkeypatch.setenv("AWS_REGION", "eu-nowhere-7")
     assert found()["AWS region"].outcome == "warning"
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
     seen = found()
     assert seen["AWS region"].outcome == "ok"
     assert seen["bucket"].outcome == "warning"
@@ -309,7 +309,7 @@ def test_a_region_that_is_none_and_one_that_is_not_the_buckets(cloud, monkeypatc
             "User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: sagemaker:ListArtifacts because no identity-based "
             "policy allows the sagemaker:ListArtifacts action",
             "AWS denied sagemaker:ListArtifacts: no identity-based policy allows",
-            "roles reader, writer, replayer and pruner of infra/ have sagemaker:ListArtifacts",
+            "roles reader, writer, replayer, registrar and pruner of infra/ have sagemaker:ListArtifacts",
         ),
     ],
 )

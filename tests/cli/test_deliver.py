@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import os
+import pwd
 
 from lineage_flows.delivery import Spool
 from lineage_flows.events.event import Event
@@ -78,3 +80,78 @@ def test_for_a_sagemaker_that_cannot_be_called_events_wait(call, spooled, monkey
     assert call("runs", "--json").document["error"]["type"] == "KeeperUnavailableError"
     monkeypatch.delenv("LINEAGE_FLOWS_KEEPER")
     assert call("deliver", "--json").document["receivers"][0]["delivered"] == 12
+
+
+def test_what_was_put_aside_can_be_discarded_and_leaves_a_trace(call, spooled) -> None:
+    spool = Spool(spooled / "spool.db")
+    for _ in range(2):
+        spool.accept(refused_event())
+    spool.close()
+    (first, second) = [item["id"] for item in call("deliver", "--json").document["refused"]]
+
+    said = call("deliver", "--discard", first)
+    assert (said.code, "--yes" in said.err) == (2, True), "nobody is asked, so nothing is discarded"
+    assert len(call("deliver", "--parked", "--json").document["refused"]) == 2
+
+    (gone,) = call("deliver", "--discard", first, "--yes", "--json").document["discarded"]
+    assert gone["what"] == f"RUNNING event of run {FLOW_ID} for graph"
+    assert gone["who"] == pwd.getpwuid(os.getuid()).pw_name
+    assert gone["reason"]
+    assert gone["time"].endswith("Z")
+    left = call("deliver", "--parked", "--json")
+    assert ([item["id"] for item in left.document["refused"]], left.document["discarded"]) == ([second], [gone])
+    assert left.code == 2
+
+    said = call("deliver", "--discard", "--yes")
+    assert (said.code, "1 event and 0 things discarded" in said.out) == (0, True)
+    after = call("deliver", "--parked")
+    assert (after.code, "2 events and 0 things discarded by hand" in after.out) == (0, True)
+    assert call("deliver", "--json").document["refused"] == []
+    (found,) = [item for item in call("doctor", "--json").document["checks"] if item["name"] == "delivery"]
+    assert found["outcome"] == "ok"
+    assert "2 events and 0 things discarded by hand" in found["found"]
+    assert gone["who"] in found["found"]
+    assert "Nothing was put aside" in call("deliver", "--discard", "--yes").out
+
+
+def test_what_only_waits_is_discarded_by_its_run_alone(call, spooled) -> None:
+    said = call("deliver", "--discard", "--yes")
+    assert (said.code, "Nothing was put aside" in said.out) == (0, True)
+    said = call("deliver", "--discard", "graph/1", "--yes", "--json")
+    assert said.code == 2
+    assert "run id" in said.document["error"]["fix"]
+    assert call("deliver", "--discard", FLOW_ID[:8], "--yes").code == 2, "a run is named in full"
+    assert call("deliver", "--discard", "graph/99", "--yes").code == 2
+    assert call("deliver", FLOW_ID).code == 2
+    assert call("deliver", "--discard", "--parked").code == 2
+    spool = Spool(spooled / "spool.db")
+    assert spool.backlog("graph") == 12
+    spool.close()
+    gone = call("deliver", "--discard", FLOW_ID, "--yes", "--json").document["discarded"]
+    assert len(gone) == 12
+    assert call("deliver", "--json").document["receivers"][0]["delivered"] == 0
+    assert call("runs", "--json").document == []
+
+
+def test_who_discards_is_shown_what_and_asked(call, spooled, monkeypatch) -> None:
+    answers = iter("ny")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self, *_: int) -> str:
+            return next(answers) + "\n"
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    said = call("deliver", "--discard", FLOW_ID)
+    assert (said.code, "was not confirmed" in said.err) == (2, True)
+    assert "graph/1" in said.err
+    assert "Give up 12 events and 0 things for good?" in said.err
+    said = call("deliver", "--discard", FLOW_ID)
+    assert (said.code, "12 events and 0 things discarded" in said.out) == (0, True)
+
+
+def test_an_empty_home_has_nothing_to_discard(call, home) -> None:
+    assert call("deliver", "--discard", "--yes").code == 0
+    assert not home.exists()

@@ -82,3 +82,32 @@ def test_a_home_whose_sagemaker_is_another_is_refused(call, spooled, served) -> 
     assert said.code == 2
     assert "another region" in said.document["receivers"][0]["error"]
     assert said.document["receivers"][0]["left"] == 12
+
+
+def test_a_thing_that_was_put_aside_is_discarded_with_what_hung_on_it(call, spooled, served) -> None:
+    client = boto3.client("sagemaker", "eu-central-1", endpoint_url=served.url)
+    name = f"backtest-{FLOW_ID}"
+    client.create_action(ActionName=name, Source={"SourceUri": "x:another"}, ActionType="Other")
+    (parked,) = call("deliver", "--json").document["parked"]
+    waiting = call("deliver", "--parked", "--json").document["waiting"]
+    assert waiting
+    assert call("deliver", "--discard", parked["id"]).code == 2, "nobody confirmed it"
+    calls = served.calls
+    gone = call("deliver", "--discard", parked["id"], "--yes", "--json").document["discarded"]
+    assert gone[0]["what"] == parked["what"]
+    assert gone[0]["reason"] == parked["reason"]
+    assert len(gone) == 1 + waiting
+    assert served.calls == calls
+    said = call("deliver", "--parked", "--json")
+    assert (said.code, said.document["parked"], said.document["waiting"]) == (0, [], 0)
+    assert said.document["discarded"] == gone
+    assert call("deliver", "--json").code == 0
+    assert served.calls == calls, "it is offered no more"
+    shown = call("deliver", "--parked").out
+    assert "discarded by hand" in shown
+    assert name in shown
+    (found,) = [item for item in call("doctor", "--json").document["checks"] if item["name"] == "delivery"]
+    assert f"{len(gone)} things discarded by hand" in found["found"]
+    client.delete_action(ActionName=name)
+    assert call("deliver", "--json").code == 0
+    assert name not in {item["ActionName"] for item in client.list_actions()["ActionSummaries"]}

@@ -1,31 +1,18 @@
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.support.loader import ROLE, Loader
 from tests.support.neptune import read_export
+from tests.support.s3 import fresh_bucket, moto_server
 
 
 @pytest.fixture
 def s3(monkeypatch):
-    import boto3
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.bucket = f"bucket-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=client.bucket)
-    yield client
-    server.stop()
+    with moto_server() as url:
+        yield fresh_bucket(url, monkeypatch)
 
 
 def test_the_whole_graph_goes_into_a_folder(call, filled, tmp_path) -> None:

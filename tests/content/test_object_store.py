@@ -12,10 +12,10 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from moto.server import ThreadedMotoServer
 
 from lineage_flows.content import fingerprint, open_store
 from lineage_flows.errors import BlobAlteredError, BlobMissingError, ContentError
+from tests.support.s3 import fresh_bucket, moto_server
 
 
 def name_of(data):
@@ -29,28 +29,14 @@ def key_of(digest):
 
 @pytest.fixture(scope="module")
 def endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture
 def s3(endpoint, monkeypatch):
-    """A client of a fresh bucket; the environment is what a user would set."""
-    import boto3
-
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.bucket = f"bucket-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=client.bucket)
-    return client
+    """A client of a fresh bucket."""
+    return fresh_bucket(endpoint, monkeypatch)
 
 
 @pytest.fixture
@@ -309,6 +295,70 @@ def test_another_failure_is_not_tried_again(store):
 
     with pytest.raises(OSError, match="broken"):
         store._write(put, taken=False)
+
+
+@pytest.fixture
+def write_once(monkeypatch):
+    """The bucket denies every write that does not ask for a free name, as that of infra/ does by its policy."""
+    import s3fs
+
+    call = s3fs.S3FileSystem._call_s3
+
+    async def guarded(self, method, *parts, **more):
+        asked = {key for part in (*parts, more) if isinstance(part, dict) for key in part}
+        if method in {"put_object", "complete_multipart_upload"} and "IfNoneMatch" not in asked:
+            answer = {"Error": {"Code": "AccessDenied", "Message": "explicit deny in a resource-based policy"}}
+            raise PermissionError("Access Denied") from ClientError(answer, "PutObject")
+        return await call(self, method, *parts, **more)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", guarded)
+
+
+@pytest.mark.parametrize("how", ["put", "pieces", "file"])
+def test_a_damaged_blob_that_may_not_be_written_over_is_said_to_be_one(store, s3, write_once, tmp_path, how):
+    path = tmp_path / "prices"
+    path.write_bytes(b"prices")
+    write = {
+        "put": lambda: store.put(b"prices"),
+        "pieces": lambda: store.put(iter([b"pri", b"ces"])),
+        "file": lambda: store.put_file(path),
+    }[how]
+    digest = write()[0]
+    assert store.get(digest) == b"prices"
+    s3.put_object(Bucket=s3.bucket, Key=key_of(digest), Body=b"pric")
+    with pytest.raises(ContentError) as caught:
+        write()
+    said = str(caught.value)
+    assert digest in caught.value.what
+    assert "damaged" in caught.value.what
+    assert "4 bytes" in caught.value.why
+    assert "6" in caught.value.why
+    assert "delete" in caught.value.fix
+    assert "pruner" in caught.value.fix
+    assert "credentials" not in said, "they are not what is wrong"
+    s3.delete_object(Bucket=s3.bucket, Key=key_of(digest))
+    assert write()[0] == digest
+    assert store.get(digest) == b"prices"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_writer_that_may_not_write_at_all_is_told_so(store, s3, monkeypatch, damaged):
+    import s3fs
+
+    call = s3fs.S3FileSystem._call_s3
+    if damaged:
+        s3.put_object(Bucket=s3.bucket, Key=key_of(name_of(b"prices")), Body=b"pric")
+
+    async def refuse(self, method, *parts, **more):
+        if method == "put_object":
+            answer = {"Error": {"Code": "AccessDenied", "Message": "no identity-based policy allows it"}}
+            raise PermissionError("Access Denied") from ClientError(answer, "PutObject")
+        return await call(self, method, *parts, **more)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", refuse)
+    with pytest.raises(ContentError, match="cannot write the store") as caught:
+        store.put(b"prices")
+    assert "s3:PutObject" in caught.value.fix
 
 
 def test_a_store_in_which_nothing_may_be_deleted_is_sound(store, s3, monkeypatch):

@@ -598,3 +598,69 @@ def test_deliver_once_does_not_wait_for_ever(spool: Spool) -> None:
 def test_deliver_once_with_nobody_to_deliver_to(spool: Spool) -> None:
     accept(spool, 3)
     assert deliver_once(spool, [], spool.path.parent, timeout=LONG).complete
+
+
+# ----------------------------------------------------------------------------------------------------------- silence
+
+
+class Silent(Gathering):
+    """Waits for an answer until it comes; ``seconds`` is how long it says that it has."""
+
+    def __init__(self) -> None:
+        super().__init__("far")
+        self.seconds = 0.0
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def receive(self, events: Sequence[Event]) -> None:
+        self.asked.set()
+        waited(self.answers)
+        super().receive(events)
+
+    def silent_for(self) -> float:
+        return self.seconds if self.asked.is_set() and not self.answers.is_set() else 0.0
+
+
+def test_flush_leaves_a_receiver_alone_that_waits_for_an_answer_in_vain(spool: Spool) -> None:
+    far = Silent()
+    far.seconds = courier_module.QUIET + 1
+    accept(spool, 3)
+    with Running(spool, [far]) as courier:
+        assert not courier.flush(1e6)
+        far.answers.set()
+        assert courier.flush(LONG)
+    assert len(far.events) == 3
+
+
+def test_flush_waits_for_a_receiver_that_is_answered(spool: Spool) -> None:
+    far = Silent()
+    accept(spool, 3)
+    threading.Timer(0.3, far.answers.set).start()
+    with Running(spool, [far]) as courier:
+        assert courier.flush(LONG)
+
+
+def test_a_silence_is_remembered_by_the_next_process_for_a_while(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier_module, "IMPATIENCE", 0.01)
+    far = Silent()
+    far.seconds = courier_module.QUIET + 1
+    accept(spool, 3)
+    with Running(spool, [far]) as courier:
+        assert not courier.flush(1e6)
+        far.answers.set()
+        note = spool.path.parent / "courier-far.silent"
+        os.utime(note)
+        again = Silent()
+        later = Courier(spool, [again], spool.path.parent)  # of another process; it is not its turn
+        accept(spool, 1)
+        far.answers.clear()
+        assert not later.flush(1e6), "it hardly waits, though its own receiver has not been silent"
+        far.answers.set()
+        assert courier.flush(LONG)
+        assert not note.exists(), "it has answered"
+        assert later.stop(LONG)
+    note.touch()
+    os.utime(note, (0, 0))
+    accept(spool, 1)
+    quick = Courier(spool, [Gathering("far")], spool.path.parent)
+    assert quick.flush(LONG), "a silence of long ago says nothing"
+    assert quick.stop(LONG)

@@ -13,6 +13,7 @@ import pytest
 
 from lineage_flows.endpoint.server import Endpoint
 from lineage_flows.endpoint.service import Service
+from tests.endpoint.account import Account, open_account
 from tests.endpoint.kit import client, wrong_in_answer
 
 
@@ -56,3 +57,10 @@ def endpoint(start: Callable[..., Endpoint]) -> Endpoint:
 def sagemaker(endpoint: Endpoint) -> Any:
     """A real boto3 client."""
     return client(endpoint.url)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account with seven of everything, for tests that only look at it."""
+    with open_account(tmp_path_factory.mktemp("account")) as opened:
+        yield opened

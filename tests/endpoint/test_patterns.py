@@ -80,3 +80,9 @@ def test_every_pattern_of_every_operation_is_understood():
     assert len(found) >= 10
     for pattern in found:
         compiled(pattern)
+
+
+def test_an_end_that_is_repeated_is_an_end() -> None:
+    pattern = r"([\p{L}\p{Z}\p{N}_.:\/=+\-@]*)${1,256}"
+    assert fits(pattern, "lf1:0a/b c")
+    assert not fits(pattern, "a#b")

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lineage_flows.endpoint import others
 from lineage_flows.endpoint.faults import Faults
+from lineage_flows.endpoint.search_pages import Ranking
 from lineage_flows.graph.embedded import open_embedded
 from lineage_flows.graph.project import project
 from tests.endpoint.kit import client, refuses
@@ -370,6 +372,75 @@ def test_a_search_is_in_pages_newest_first_and_counts_all_that_match(sagemaker):
             sagemaker.search(Resource="ExperimentTrialComponent", NextToken=first["NextToken"], **request)
     with refuses("ValidationException", "NextToken"):
         sagemaker.search(Resource="ExperimentTrial", NextToken=first["NextToken"])
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is read of experiments, components, jobs and the like, by ARN, in order."""
+    read: list[str] = []
+    real = others.Other
+
+    def counted(arn: str, *rest: Any) -> others.Other:
+        read.append(arn)
+        return real(arn, *rest)
+
+    monkeypatch.setattr(others, "Other", counted)
+    return read
+
+
+def test_only_the_first_page_of_a_search_reads_all_there_are(sagemaker, endpoint, reads):
+    sagemaker.create_experiment(ExperimentName="exp")
+    for number in range(40):
+        trial, component = f"t{number:02d}", f"c{number:02d}-aws-training-job"
+        sagemaker.create_trial(TrialName=trial, ExperimentName="exp")
+        sagemaker.create_trial_component(TrialComponentName=component)
+        sagemaker.associate_trial_component(TrialComponentName=component, TrialName=trial)
+    request = {"Resource": "ExperimentTrialComponent", "MaxResults": 5, "SortBy": "TrialComponentName"}
+    costs, names, token = [], [], {}
+    while True:
+        reads.clear()
+        page = sagemaker.search(**request, **token)
+        costs.append(len(reads))
+        names += [item["TrialComponent"]["TrialComponentName"] for item in page["Results"]]
+        assert all(len(item["TrialComponent"]["Parents"]) == 1 for item in page["Results"])
+        assert page["TotalHits"]["Value"] == 40
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert names == [f"c{number:02d}-aws-training-job" for number in reversed(range(40))]
+    assert costs[0] >= 40
+    assert max(costs[1:]) <= 2 * 6, "a page's components and one that tells of another page, and the trial of each"
+    # An endpoint that does not know the token's search any more finds it anew, once.
+    first = sagemaker.search(**request)
+    endpoint._backend.searched.keep(b"another", Ranking([(1, 0.0, "", "")] * 250_001, descending=True))
+    reads.clear()
+    second = sagemaker.search(**request, NextToken=first["NextToken"])
+    assert len(reads) >= 40
+    assert [item["TrialComponent"]["TrialComponentName"][:3] for item in second["Results"]] == [
+        f"c{number}" for number in range(34, 29, -1)
+    ]
+    reads.clear()
+    sagemaker.search(**request, NextToken=second["NextToken"])
+    assert len(reads) <= 2 * 6
+
+
+def test_pages_of_a_search_are_of_what_its_first_page_found_as_it_is_now(sagemaker):
+    for number in range(9):
+        sagemaker.create_experiment(ExperimentName=f"e{number}", Description="kept")
+    request = {"Resource": "Experiment", "MaxResults": 3, "SortBy": "ExperimentName", "SortOrder": "Ascending"}
+    kept = {"SearchExpression": equal("Description", "kept")}
+    first = sagemaker.search(**request, **kept)
+    sagemaker.create_experiment(ExperimentName="e9", Description="kept")
+    sagemaker.delete_experiment(ExperimentName="e3")
+    sagemaker.update_experiment(ExperimentName="e4", Description="dropped")
+    sagemaker.update_experiment(ExperimentName="e5", DisplayName="fifth")
+    second = sagemaker.search(**request, **kept, NextToken=first["NextToken"])
+    assert [item["Experiment"]["DisplayName"] for item in second["Results"]] == ["fifth", "e6", "e7"]
+    third = sagemaker.search(**request, **kept, NextToken=second["NextToken"])
+    assert [item["Experiment"]["ExperimentName"] for item in third["Results"]] == ["e8"]
+    assert "NextToken" not in third
+    assert [page["TotalHits"]["Value"] for page in (first, second, third)] == [9, 9, 9]
+    assert sagemaker.search(**request, **kept)["TotalHits"]["Value"] == 8
 
 
 def test_what_search_refuses_and_what_it_does_not_have(sagemaker, endpoint):

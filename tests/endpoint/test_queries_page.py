@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lineage_flows.endpoint import query_lineage, searching
+from lineage_flows.endpoint import query_lineage, search_pages, searching
 from lineage_flows.endpoint.search_properties import RESOURCES
 from tests.endpoint.test_documents import job
 
@@ -30,6 +30,6 @@ def test_its_figures_are_those_of_the_code():
     assert (
         f"{searching.MOST_ELEMENTS} elements an expression, {searching.MOST_CONDITIONS} conditions altogether" in PAGE
     )
-    assert searching.MAX_RESULTS == 10
+    assert search_pages.MAX_RESULTS == 10
     assert "Ten a page" in PAGE
     assert len(RESOURCES) == 6

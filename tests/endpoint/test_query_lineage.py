@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lineage_flows.endpoint.answer_cache import AnswerCache
 from lineage_flows.endpoint.query_lineage import (
     Answer,
-    AnswerCache,
     Direction,
     Edge,
     Filters,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage_flows.endpoint.errors import ServiceError
+from lineage_flows.endpoint.search_pages import Found, Key, key_of_texts, search, texts_of_key
 from lineage_flows.endpoint.search_properties import RESOURCES
-from lineage_flows.endpoint.searching import Found, Key, key_of_texts, search, texts_of_key
 
 COMPONENT = "ExperimentTrialComponent"
 

@@ -14,6 +14,7 @@ EVERYBODY = {
     "WriterServices": "ecs-tasks.amazonaws.com",
     "ReaderPrincipals": f"arn:aws:iam::{ACCOUNT}:root",
     "ReplayerPrincipals": f"arn:aws:iam::{ACCOUNT}:root",
+    "RegistrarPrincipals": f"arn:aws:iam::{ACCOUNT}:root",
     "PrunerPrincipals": f"arn:aws:iam::{ACCOUNT}:role/keeper-of-keys",
 }
 

@@ -119,7 +119,7 @@ def test_a_reader_reads_and_cannot_write(cloud):
     with cloud.enforced():
         store = open_store(cloud.outputs["StoreUrl"])
         assert store.get(digest) == b"read me"
-        with pytest.raises(ContentError, match="roles writer and replayer of infra/ have s3:PutObject"):
+        with pytest.raises(ContentError, match="roles writer, replayer and registrar of infra/ have s3:PutObject"):
             store.put(b"from a reader")
 
 

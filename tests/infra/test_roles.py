@@ -15,6 +15,7 @@ OURS = {f"aws:ResourceTag/{KEY}": VALUE}
 THEIRS = {f"aws:ResourceTag/{KEY}": "terraform"}
 NEW = {f"aws:RequestTag/{KEY}": VALUE, "aws:TagKeys": [KEY]}
 MAKING = {**NEW, "sagemaker:TaggingAction": "CreateArtifact"}
+PENDING = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
 ELSEWHERE = "arn:aws:s3:::another-bucket/blobs/ab"
 LONGEST_MANAGED, LONGEST_INLINE = 6144, 10240
 
@@ -110,6 +111,22 @@ FORBIDDEN_TO_ALL = [
     ("sagemaker:CreateTrainingJob", sagemaker("training-job"), NEW),
     ("sagemaker:DeleteTrialComponent", sagemaker("experiment-trial-component"), {}),
     ("sagemaker:PutLineageGroupPolicy", sagemaker("lineage-group"), {}),
+    ("sagemaker:UpdateModelPackage", sagemaker("model-package", "desk/1"), {}),
+    ("sagemaker:UpdateModelPackage", sagemaker("model-package", "desk/1"), PENDING),
+    ("sagemaker:DeleteModelPackage", sagemaker("model-package", "desk/1"), OURS),
+    ("sagemaker:CreateModelPackage", sagemaker("model-package", "desk/1"), {}),
+    *(
+        ("sagemaker:CreateModelPackage", sagemaker(kind), {"sagemaker:ModelApprovalStatus": status})
+        for kind in ("model-package", "model-package-group")
+        for status in ("Approved", "Rejected")
+    ),
+    ("sagemaker:CreateModelPackageGroup", sagemaker("model-package-group"), {}),
+    ("sagemaker:AddTags", sagemaker("model-package-group"), NEW),
+    (
+        "sagemaker:AddTags",
+        sagemaker("model-package", "desk/1"),
+        {**NEW, "sagemaker:TaggingAction": "CreateModelPackage"},
+    ),
     ("kms:Decrypt", "KEY", {}),
     ("kms:Decrypt", "KEY", {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com"}),
     ("kms:Decrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another", {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}),
@@ -136,11 +153,17 @@ WRITES = [
     ("sagemaker:AddAssociation", sagemaker("experiment-trial-component"), {}),
 ]
 QUESTIONS = [("sagemaker:QueryLineage", "*", {}), ("sagemaker:Search", "*", {})]
+REGISTRATIONS = [
+    ("s3:PutObject", "BUCKET/models/ab", {}),
+    ("sagemaker:CreateModelPackage", sagemaker("model-package", "desk/1"), PENDING),
+    ("sagemaker:CreateModelPackageGroup", sagemaker("model-package-group"), NEW),
+]
 FORBIDDEN = {
-    "writer": [*DELETIONS, *QUESTIONS],
-    "reader": [*DELETIONS, *WRITES],
-    "replayer": [*DELETIONS, ("sagemaker:UpdateContext", sagemaker("context"), OURS)],
-    "pruner": [*WRITES, *QUESTIONS],
+    "writer": [*DELETIONS, *REGISTRATIONS, *QUESTIONS],
+    "reader": [*DELETIONS, *WRITES, *REGISTRATIONS],
+    "replayer": [*DELETIONS, *REGISTRATIONS, ("sagemaker:UpdateContext", sagemaker("context"), OURS)],
+    "registrar": [*DELETIONS, *QUESTIONS],
+    "pruner": [*WRITES, *REGISTRATIONS, *QUESTIONS],
 }
 
 
@@ -167,9 +190,21 @@ def test_writing_is_denied_deletion_even_beside_a_policy_that_allows_all(policie
                 assert evaluate([*policies[role], everything], action, resource, context) == "explicitDeny"
 
 
+def test_who_registers_cannot_approve_even_beside_a_policy_that_allows_all(policies):
+    everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sagemaker:*", "Resource": "*"}}
+    package = sagemaker("model-package", "desk/1")
+    for action, context in (
+        ("sagemaker:UpdateModelPackage", {}),
+        ("sagemaker:CreateModelPackage", {"sagemaker:ModelApprovalStatus": "Approved"}),
+    ):
+        assert evaluate([*policies["registrar"], everything], action, package, context) == "explicitDeny"
+
+
 def test_the_policies_for_roles_of_ones_own_are_those_of_the_roles(cloud, policies):
     for role in ("writer", "reader", "replayer"):
         assert [cloud.document(cloud.outputs[f"{role.capitalize()}PolicyArn"])] == policies[role]
+    two = [cloud.document(cloud.outputs[f"{name}PolicyArn"]) for name in ("Writer", "Registrar")]
+    assert sorted(two, key=json.dumps) == sorted(policies["registrar"], key=json.dumps)
     assert "PrunerPolicyArn" not in cloud.outputs
 
 

@@ -73,7 +73,7 @@ def test_only_what_takes_no_resource_is_allowed_on_all():
     for document in documents(resources(INFRA / "lineage.yaml")):
         for statement in said(document):
             if statement["Effect"] == "Allow" and statement.get("Resource") == "*":
-                assert statement["Sid"] in {"ListLineage", "TheAccountDecidesByIam"}
+                assert statement["Sid"] in {"ListLineage", "ListVersions", "TheAccountDecidesByIam"}
 
 
 def test_what_holds_data_outlives_its_stack():

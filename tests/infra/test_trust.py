@@ -18,7 +18,7 @@ def assume(cloud, role_arn, principal, context=None, action="sts:AssumeRole"):
 
 
 def test_only_those_who_are_named_assume_a_role(cloud):
-    for role in ("Writer", "Reader", "Replayer"):
+    for role in ("Writer", "Reader", "Replayer", "Registrar"):
         arn = cloud.outputs[f"{role}RoleArn"]
         assert assume(cloud, arn, SOMEBODY)
         assert not assume(cloud, arn, STRANGER)
@@ -46,7 +46,7 @@ def test_a_role_that_nobody_may_assume_is_not_made(empty):
     found = empty.deploy(name="nobody", BucketName="nobody")
     assert not [name for name in found if name.endswith("RoleArn")]
     assert "AWS::IAM::Role" not in empty.resources("nobody").values()
-    assert {"WriterPolicyArn", "ReaderPolicyArn", "ReplayerPolicyArn"} <= set(found)
+    assert {"WriterPolicyArn", "ReaderPolicyArn", "ReplayerPolicyArn", "RegistrarPolicyArn"} <= set(found)
 
 
 def test_external_id_organization_and_boundary(empty):

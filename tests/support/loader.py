@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -15,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 
 from tests.support.neptune import Loaded, read_export
+from tests.support.served import Asked, Served
 
 ROLE = "arn:aws:iam::123456789012:role/neptune-reads"
 _STYLES = {"csv": "gremlin", "opencypher": "opencypher"}
@@ -22,7 +21,7 @@ _BOOLEANS = {"failOnError", "queueRequest", "updateSingleCardinalityProperties",
 _FIELDS = _BOOLEANS | {"source", "format", "region", "iamRoleArn", "mode", "parallelism", "parserConfiguration"}
 
 
-class Loader:
+class Loader(Served):
     """Use as a context manager.
 
     Attributes:
@@ -47,43 +46,13 @@ class Loader:
         self.started: list[dict[str, Any]] = []
         self.asked = 0
         self._loads: dict[str, dict[str, Any]] = {}
-        loader = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._answer(*loader.post(self.path, body))
-
-            def do_GET(self) -> None:
-                self._answer(*loader.get(self.path))
-
-            def _answer(self, status: int, document: dict[str, Any]) -> None:
-                data = orjson.dumps(document)
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Loader:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def answered(self, asked: Asked) -> tuple[int, bytes]:
+        status, document = (
+            self.post(asked.path, orjson.loads(asked.body)) if asked.method == "POST" else self.get(asked.path)
+        )
+        return status, orjson.dumps(document)
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         if refused := self._busy():

@@ -11,9 +11,8 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import orjson
 
@@ -21,83 +20,15 @@ from lineage_flows.errors import KeeperUnavailableError
 from lineage_flows.graph import rows, schema
 from lineage_flows.graph.embedded import EmbeddedKeeper
 from lineage_flows.graph.keeper import Claim, Link
-from lineage_flows.graph.model import AssociationType, Entity
+from lineage_flows.graph.sagemaker.entries import DueEdge, DueEntity, End, There
 from lineage_flows.graph.sagemaker.tables import END, create
 from lineage_flows.graph.sagemaker.wire import Fixed
 
-__all__ = ["Cache", "DueEdge", "DueEntity", "End", "ParkedCall", "There"]
+__all__ = ["Cache"]
 
+_FULL: Final = "full:"
 _abandoned: list[sqlite3.Connection] = []
 """Connections inherited over a fork; see ``embedded``."""
-
-
-@dataclass(frozen=True, slots=True)
-class There:
-    """What is known of an entity that stands in SageMaker.
-
-    Attributes:
-        arn: AWS's.
-        digest: of the state that was written (``wire.digest``); empty while it is not known.
-        fixed: what it was created with.
-        others: properties that somebody else gave it.
-        held: names of the properties it has there.
-    """
-
-    arn: str
-    digest: str
-    fixed: Fixed
-    others: dict[str, str]
-    held: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """A row of the cache's graph.
-
-    Attributes:
-        id: the row.
-        entity: None while an action is known only from links to it.
-        handle: ``run:ID`` of an action.
-        there: what of it stands.
-        due: whether it may differ from what stands.
-        parked: why it is not tried.
-    """
-
-    id: int
-    entity: Entity | None
-    handle: str | None
-    there: There | None
-    due: bool
-    parked: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DueEntity:
-    """An entity to look at. ``mark`` tells whether it changed again meanwhile."""
-
-    id: int
-    entity: Entity
-    there: There | None
-    mark: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class DueEdge:
-    """An association to look at, between two rows."""
-
-    source: int
-    destination: int
-    type: AssociationType
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedCall:
-    """What SageMaker would not take, in words, and why."""
-
-    what: str
-    reason: str
 
 
 class Cache:
@@ -117,12 +48,12 @@ class Cache:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._pid = os.getpid()
-        with self._open():
+        with self.transaction():
             pass
 
     def merge(self, claims: Sequence[Claim], links: Sequence[Link]) -> None:
         """Merge a batch by the keepers' law; what it changes is due. Raises as ``Keeper.upsert``."""
-        with self._open():  # the triggers are there, also in a file that was put in the place of another
+        with self.transaction():  # the triggers are there, also in a file that was put in the place of another
             pass
         self._graph.upsert(claims, links)
 
@@ -132,7 +63,7 @@ class Cache:
         Raises:
             KeeperUnavailableError: it is another's.
         """
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT INTO place VALUES (?, ?) ON CONFLICT DO NOTHING", (key, value))
             (held,) = connection.execute("SELECT value FROM place WHERE key = ?", (key,)).fetchone()
         if held != value:
@@ -142,9 +73,26 @@ class Cache:
                 fix=f"correct AWS_REGION, AWS_PROFILE and AWS_ENDPOINT_URL_SAGEMAKER, or move {self.path} away to begin anew there",
             )
 
+    def bound(self, key: Literal["place", "account"]) -> str | None:
+        """Whose this cache is; None while that was not noted."""
+        with self.transaction() as connection:
+            found = connection.execute("SELECT value FROM place WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def note_full(self, kind: str, until: float) -> None:
+        """The account may have no more of a kind (``Association``, or an entity's); it is not tried until a moment (Unix)."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO place VALUES (?, ?)", (f"{_FULL}{kind}", str(until)))
+
+    def full(self, now: float) -> set[str]:
+        """The kinds of which ``note_full`` said so."""
+        with self.transaction() as connection:
+            found = connection.execute("SELECT key, value FROM place WHERE key LIKE ?", (f"{_FULL}%",)).fetchall()
+        return {key.removeprefix(_FULL) for key, until in found if now < float(until)}
+
     def due_entities(self, limit: int) -> list[DueEntity]:
         """Entities to look at, first come first; those that are parked aside."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             found = connection.execute(
                 f"{END} WHERE e.id IN (SELECT id FROM due WHERE parked IS NULL ORDER BY id LIMIT ?) ORDER BY e.id",  # noqa: S608
                 (limit,),
@@ -159,9 +107,10 @@ class Cache:
 
     def due_edges(self, limit: int, now: float) -> list[DueEdge]:
         """Associations to look at now."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             found = connection.execute(
-                "SELECT source, destination, type, attempts FROM due_edge WHERE parked IS NULL AND after <= ? LIMIT ?",
+                """SELECT source, destination, type, attempts, cause FROM due_edge LEFT JOIN restored USING (source, destination)
+                WHERE parked IS NULL AND after <= ? LIMIT ?""",
                 (now, limit),
             ).fetchall()
         return [DueEdge(*row) for row in found]
@@ -177,7 +126,7 @@ class Cache:
 
     def standing(self, pairs: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of these pairs between which an association stands."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             found = connection.execute(
                 """SELECT t.source, t.destination FROM json_each(?) j CROSS JOIN there_edge t
                 ON t.source = j.value ->> 0 AND t.destination = j.value ->> 1""",
@@ -189,21 +138,32 @@ class Cache:
         """An entity stands as ``there`` says; it is due no more unless it has changed since ``mark``."""
         fixed = orjson.dumps([there.fixed.type, there.fixed.metadata]).decode()
         row = (number, there.arn, there.digest, fixed, _text(there.others), _text(sorted(there.held)))
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO there VALUES (?, ?, ?, ?, ?, ?)", row)
             connection.execute("UPDATE due_edge SET after = 0 WHERE source = ?1 OR destination = ?1", (number,))
             self._settle(connection, number, mark)
 
     def settle(self, number: int, mark: int | None) -> None:
         """There is nothing to do about an entity, unless it has changed since ``mark``."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             self._settle(connection, number, mark)
 
     def forget(self, number: int) -> None:
-        """An entity stands there no more, and nothing that was associated with it: all of that is due again."""
-        with self._open() as connection:
+        """An entity stands there no more, and nothing that was associated with it: it is made anew, and its associations restored.
+
+        One whose other end turns out to be gone as well is ``lost``, unless that end is made anew for reasons of its own.
+        """
+        with self.transaction() as connection:
             connection.execute("DELETE FROM there WHERE id = ?", (number,))
             connection.execute("INSERT INTO due (id) VALUES (?) ON CONFLICT DO NOTHING", (number,))
+            connection.execute("DELETE FROM restored WHERE ?1 IN (source, destination) AND cause <> ?1", (number,))
+            connection.execute(
+                """INSERT INTO restored (source, destination, cause) SELECT source, destination, ?1 FROM there_edge t
+                WHERE (source = ?1 OR destination = ?1) AND NOT EXISTS
+                (SELECT 1 FROM due_edge d WHERE d.source = t.source AND d.destination = t.destination)
+                ON CONFLICT DO NOTHING""",
+                (number,),
+            )
             connection.execute(
                 """INSERT OR IGNORE INTO due_edge (source, destination, type)
                 SELECT source, destination, type FROM there_edge WHERE source = ?1 OR destination = ?1""",
@@ -211,29 +171,37 @@ class Cache:
             )
             connection.execute("DELETE FROM there_edge WHERE source = ?1 OR destination = ?1", (number,))
 
+    def lost(self, edges: Iterable[DueEdge]) -> None:
+        """Associations that were to be restored went with their other end, too: they are again what comes back with that one."""
+        with self.transaction() as connection:
+            for edge in edges:
+                row = (edge.source, edge.destination, edge.type)
+                connection.execute("INSERT OR IGNORE INTO there_edge VALUES (?, ?, ?)", row)
+                self._drop(connection, edge)
+
     def want(self, numbers: Iterable[int]) -> None:
         """Entities are to be looked at: something waits for them."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 "INSERT INTO due (id) VALUES (?) ON CONFLICT DO NOTHING", [(number,) for number in numbers]
             )
 
     def joined(self, edges: Iterable[tuple[DueEdge, tuple[int, int]]]) -> None:
         """Associations stand, between these rows."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             for edge, pair in edges:
                 connection.execute("INSERT OR IGNORE INTO there_edge VALUES (?, ?, ?)", (*pair, edge.type))
                 self._drop(connection, edge)
 
     def drop(self, edges: Iterable[DueEdge]) -> None:
         """Associations are not kept at this detail."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             for edge in edges:
                 self._drop(connection, edge)
 
     def failed(self, item: DueEntity | DueEdge, *, parked: str | None = None, after: float = 0) -> None:
         """An attempt failed: it waits until ``after``, or is put aside for a reason."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             if isinstance(item, DueEntity):
                 connection.execute(
                     "UPDATE due SET attempts = attempts + 1, parked = ? WHERE id = ? AND mark = ?",
@@ -248,38 +216,22 @@ class Cache:
 
     def put_aside(self, number: int, reason: str) -> None:
         """An entity stands, and not as it is here: why."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO due (id, parked) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET parked = excluded.parked",
                 (number, reason),
             )
 
-    def parked(self) -> list[ParkedCall]:
-        """What was put aside."""
-        with self._open() as connection:
-            entities = connection.execute(
-                "SELECT e.lineage, COALESCE(e.name, e.source_uri), d.parked FROM due d JOIN entity e USING (id)"
-                " WHERE d.parked IS NOT NULL ORDER BY d.id"
-            ).fetchall()
-            edges = connection.execute(
-                """SELECT COALESCE(s.name, s.source_uri), d.type, COALESCE(e.name, e.source_uri), d.parked FROM due_edge d
-                JOIN entity s ON s.id = d.source JOIN entity e ON e.id = d.destination
-                WHERE d.parked IS NOT NULL ORDER BY d.source, d.destination"""
-            ).fetchall()
-        return [
-            *(ParkedCall(f"{lineage} {name}", reason) for lineage, name, reason in entities),
-            *(ParkedCall(f"{source} {kind} {end}", reason) for source, kind, end, reason in edges),
-        ]
-
     def retry(self) -> None:
         """What was put aside or waits is looked at with the next delivery."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             connection.execute("UPDATE due SET parked = NULL, attempts = 0 WHERE parked IS NOT NULL")
             connection.execute("UPDATE due_edge SET parked = NULL, attempts = 0, after = 0")
+            connection.execute("DELETE FROM place WHERE key LIKE ?", (f"{_FULL}%",))
 
     def counts(self) -> dict[str, int]:
         """How many of each kind stand there by this home's doing: ``Artifact``, ``Action``, ``Context``, ``Association``."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             found = dict(
                 connection.execute("SELECT e.lineage, count(*) FROM there JOIN entity e USING (id) GROUP BY 1")
             )
@@ -288,7 +240,7 @@ class Cache:
 
     def backlog(self, now: float) -> tuple[int, int]:
         """How much could be done now and is not, and how many associations wait for an end; what is parked aside."""
-        with self._open() as connection:
+        with self.transaction() as connection:
             undone, waiting = connection.execute(
                 """SELECT (SELECT count(*) FROM due WHERE parked IS NULL)
                 + (SELECT count(*) FROM due_edge WHERE parked IS NULL AND after <= ?1),
@@ -311,15 +263,17 @@ class Cache:
 
     @staticmethod
     def _drop(connection: sqlite3.Connection, edge: DueEdge) -> None:
-        connection.execute("DELETE FROM due_edge WHERE source = ? AND destination = ?", (edge.source, edge.destination))
+        for table in ("due_edge", "restored"):
+            ends = (edge.source, edge.destination)
+            connection.execute(f"DELETE FROM {table} WHERE source = ? AND destination = ?", ends)  # noqa: S608 - constants
 
     def _ends(self, where: str, values: list[Any]) -> dict[int, End]:
-        with self._open() as connection:
+        with self.transaction() as connection:
             found = connection.execute(f"{END} WHERE {where}", (_text(values),)).fetchall()
         return {row[0]: _end(row) for row in found}
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction on the file that has the cache's name now."""
         with self._lock, schema.translated(self.path):
             connection = self._connected()
@@ -363,13 +317,13 @@ class Cache:
 def _end(row: Sequence[Any]) -> End:
     """An end from a row of ``tables.END``."""
     number, arn, lineage, name, uri, sources, created, modified, layers, handle, there_arn, *rest = row
-    told, fixed, others, held, mark, parked = rest
+    told, fixed, others, held, mark, parked, unwanted = rest
     entity = rows.entity((arn, lineage, name, uri, sources, created, modified, layers)) if arn is not None else None
     there = None
     if there_arn is not None:
         kind, metadata = orjson.loads(fixed)
         there = There(there_arn, told, Fixed(kind, metadata), orjson.loads(others), tuple(orjson.loads(held)))
-    return End(number, entity, handle, there, mark is not None, cast("str | None", parked))
+    return End(number, entity, handle, there, mark is not None, cast("str | None", parked), bool(unwanted))
 
 
 def _text(value: object) -> str:

@@ -16,9 +16,13 @@ from lineage_flows.errors import GraphError, HomeError
 from lineage_flows.graph.jobs import TrainingJob
 from lineage_flows.graph.keeper import Claim, Direction, Link
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity
-from lineage_flows.graph.sagemaker.cache import Cache, ParkedCall
+from lineage_flows.graph.sagemaker.awaited import opened
+from lineage_flows.graph.sagemaker.cache import Cache
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.discarding import parked
+from lineage_flows.graph.sagemaker.entries import ParkedCall
 from lineage_flows.graph.sagemaker.jobs import training_job_of
+from lineage_flows.graph.sagemaker.joins import join_foreign
 from lineage_flows.graph.sagemaker.push import Options, push
 from lineage_flows.graph.sagemaker.reading import Reader
 
@@ -80,6 +84,7 @@ class SageMakerKeeper:
             raise GraphError("a graph cannot be written inside a snapshot of it", fix="end the snapshot first")
         cache.merge(list(claims), list(links))
         push(cache, self._client, self._options)
+        join_foreign(cache.path, self._client)
 
     def deliver(self) -> None:
         """Try again all that waits or was put aside.
@@ -89,11 +94,18 @@ class SageMakerKeeper:
         """
         cache = self._written()
         cache.retry()
+        with opened(cache.path) as awaited:
+            awaited.retry(time.time())
         push(cache, self._client, self._options)
+        join_foreign(cache.path, self._client)
+
+    def silent_for(self) -> float:
+        """Seconds for which SageMaker has answered nothing that was asked; 0 when nothing is."""
+        return self._client.silent_seconds
 
     def parked(self) -> list[ParkedCall]:
-        """What SageMaker would not take, and why."""
-        return self._written().parked()
+        """What SageMaker would not take, or has not shown of its own things, and why."""
+        return parked(self._written())
 
     def backlog(self) -> tuple[int, int]:
         """How much could be written now and is not, and how many associations wait for a run that is not known yet."""

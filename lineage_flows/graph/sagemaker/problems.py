@@ -1,14 +1,14 @@
-"""What went wrong with a call to SageMaker: one place that reads botocore's errors and says what follows from them.
+"""What went wrong with a call to SageMaker, and what follows from it for what is to be delivered.
 
-Knows botocore's errors by name and shape, so that it need not be loaded for this module to be. Of the codes below AWS's service
-model declares ResourceNotFound, ConflictException and ResourceLimitExceeded; the others are common to AWS's services, and are
-matched by ``Error.Code``.
+Knows what each of botocore's errors means (``aws_errors``), so that botocore need not be loaded for this module to be. What to do
+about credentials is said there for everybody; what to do about all else is said here, where something waits to be delivered.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from lineage_flows.aws_errors import CREDENTIALS, Kind, Said, fix_of, kind_of, said_by
 from lineage_flows.errors import SageMakerError
 from lineage_flows.permissions import denied_call, roles_with
 from lineage_flows.redaction import redact
@@ -36,81 +36,32 @@ side. ``credentials``: none, expired, wrong, or the clock is. ``stranger``: what
 EVERYWHERE: Final = frozenset({"denied", "credentials", "stranger"})
 """Problems that the next call will have as well, so that it need not be made."""
 
-_CODES: Final[dict[str, Problem]] = {
-    "ResourceNotFound": "missing",
-    "ResourceNotFoundException": "missing",
-    "ConflictException": "conflict",
-    "ResourceInUse": "conflict",
-    "ResourceLimitExceeded": "limit",
-    "ServiceQuotaExceededException": "limit",
-    "ValidationException": "invalid",
-    "ValidationError": "invalid",
-    "SerializationException": "invalid",
-    "AccessDenied": "denied",
-    "AccessDeniedException": "denied",
-    "UnauthorizedOperation": "denied",
-    "NotAuthorized": "denied",
-    "OptInRequired": "denied",
-    "Throttling": "throttled",
-    "ThrottlingException": "throttled",
-    "ThrottledException": "throttled",
-    "RequestThrottled": "throttled",
-    "RequestThrottledException": "throttled",
-    "RequestLimitExceeded": "throttled",
-    "TooManyRequestsException": "throttled",
-    "SlowDown": "throttled",
-    "RequestTimeout": "away",
-    "RequestTimeoutException": "away",
-    "InternalFailure": "away",
-    "InternalError": "away",
-    "InternalServerError": "away",
-    "InternalServerException": "away",
-    "ServiceUnavailable": "away",
-    "ServiceUnavailableException": "away",
-    "ExpiredToken": "credentials",
-    "ExpiredTokenException": "credentials",
-    "RequestExpired": "credentials",
-    "UnrecognizedClientException": "credentials",
-    "InvalidClientTokenId": "credentials",
-    "InvalidAccessKeyId": "credentials",
-    "InvalidSignatureException": "credentials",
-    "SignatureDoesNotMatch": "credentials",
-    "IncompleteSignature": "credentials",
-    "IncompleteSignatureException": "credentials",
-    "MissingAuthenticationToken": "credentials",
-    "MissingAuthenticationTokenException": "credentials",
-    "RequestTimeTooSkewed": "credentials",
-    "UnknownOperation": "stranger",
-    "UnknownOperationException": "stranger",
-    "InvalidAction": "stranger",
+_MEANS: Final[dict[Kind, Problem]] = {
+    "none": "credentials",
+    "expired": "credentials",
+    "clock": "credentials",
+    "unaccepted": "credentials",
+    "profile": "credentials",
+    "credentials": "credentials",
+    "region": "stranger",
+    "elsewhere": "stranger",
+    "absent": "stranger",
+    "bodiless": "refused",
+    "unreachable": "away",
+    "failing": "away",
+    "throttled": "throttled",
+    "unknown call": "stranger",
+    "garbled": "stranger",
+    "missing": "missing",
+    "invalid": "invalid",
+    "conflict": "conflict",
+    "limit": "limit",
+    "denied": "denied",
 }
+"""What the keeper makes of each kind of error."""
 
-_CREDENTIAL_ERRORS: Final = (
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "CredentialRetrievalError",
-    "TokenRetrievalError",
-    "UnauthorizedSSOTokenError",
-    "SSOTokenLoadError",
-    "NoAuthTokenError",
-    "ProfileNotFound",
-    "RefreshWithMFAUnsupportedError",
-    "MetadataRetrievalError",
-    "LoginTokenLoadError",
-)
-_UNSPEAKABLE: Final = {"CredentialRetrievalError": "the configured source of credentials failed"}
-"""Errors whose text is what another program printed, which may be a credential."""
-_BAD_INPUT: Final = ("ParamValidationError", "UnsupportedTLSVersionWarning")
-_STRANGERS: Final = (
-    "ResponseParserError",
-    "UnknownServiceError",
-    "InvalidEndpointConfigurationError",
-    # Of an answer that is JSON and nothing that SageMaker says, botocore's parser raises what Python does.
-    "AttributeError",
-    "LookupError",
-    "TypeError",
-    "ValueError",
-)
+_PARSER: Final = frozenset({"AttributeError", "LookupError", "TypeError", "ValueError"})
+"""Of an answer that is JSON and nothing that SageMaker says, botocore's parser raises what Python does."""
 
 _DISLIKED: Final = frozenset({400, 403, 406, 413, 414, 422, 431})
 
@@ -136,25 +87,18 @@ def explain(error: BaseException, operation: str, resource: str, place: str) -> 
         resource: what it was about, in words or as the resource of a policy (``action/backtest-…``).
         place: where it went, for the message.
     """
-    response: Any = getattr(error, "response", None)
-    said = response.get("Error", {}) if isinstance(response, dict) else {}
-    code, message = str(said.get("Code") or ""), str(said.get("Message") or "")
-    if isinstance(response, dict):
-        problem = _of_response(code, message, response)
-    else:
-        problem = _of_client(type(error))
-        code, message = type(error).__name__, str(error)
-    if code in _UNSPEAKABLE:
-        message = _UNSPEAKABLE[code]
-    message = redact(message.partition("The Canonical String")[0])  # which holds the session's token
+    said = said_by(error)
+    kind = kind_of(said)
+    problem = _problem(said, kind)
+    message = redact(said.text)
     what = f"SageMaker ({place}) did not do {operation} on {resource}"
-    why = " ".join(f"{code}: {message}".split())[:500]
+    why = " ".join(f"{said.code}: {message}".split())[:500]
     denied = denied_call(error, resource=resource) if problem == "denied" else None
     if denied is not None and "perform" in message:  # AWS names what it denied, which may be AddTags, of a Create
         operation_denied, resource = denied.action.partition(":")[2], denied.resource or resource
     else:
         operation_denied = operation
-    fix = _fix(problem, operation_denied, resource, code, message)
+    fix = fix_of(kind) if kind in CREDENTIALS else _fix(problem, operation_denied, resource)
     return SageMakerError(what, problem=problem, operation=operation, why=why, fix=fix)
 
 
@@ -180,53 +124,32 @@ def says_exists(code: str, message: str) -> bool:
     )
 
 
-def _of_response(code: str, message: str, response: dict[str, Any]) -> Problem:
-    if says_exists(code, message):
+def _problem(said: Said, kind: Kind | None) -> Problem:
+    if says_exists(said.code, said.text):
         return "exists"
-    if code in _CODES:
-        return _CODES[code]
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-    if status in {429}:
+    # What is no code of AWS's but a status is of a proxy or firewall.
+    if kind is not None and not said.code.isdigit():
+        return _MEANS[kind]
+    if said.answered:
+        return _of_status(said)
+    return "stranger" if _PARSER.intersection(said.names) else "away"
+
+
+def _of_status(said: Said) -> Problem:
+    """Of an answer whose code is none that is known."""
+    if said.status == 429:
         return "throttled"
-    if status >= 500:
+    if said.status >= 500:
         return "away"
-    if "not authorized" in message:
+    if "not authorized" in said.text:
         return "denied"
-    # What is no code of AWS's but a status: a proxy or firewall, which may dislike a single payload.
-    return "refused" if code.isdigit() and status in _DISLIKED else "stranger"
+    # What is no code of AWS's may dislike a single payload.
+    return "refused" if said.code.isdigit() and said.status in _DISLIKED else "stranger"
 
 
-def _of_client(kind: type[BaseException]) -> Problem:
-    """Of an error that botocore itself raised; by name, of the class or one it is derived from."""
-    names = {base.__name__ for base in kind.__mro__}
-    if names.intersection(_CREDENTIAL_ERRORS):
-        return "credentials"
-    if names.intersection(_BAD_INPUT):
-        return "invalid"
-    return "stranger" if names.intersection(_STRANGERS) else "away"
-
-
-def _fix(problem: Problem, operation: str, resource: str, code: str, message: str) -> str:
+def _fix(problem: Problem, operation: str, resource: str) -> str:
     if problem == "denied":
         action = f"sagemaker:{operation}"
         has_it = [f": the role `{role}` of infra/ has it" for role in roles_with(action)[:1]]
         return f"allow {action} on {resource} to the caller{''.join(has_it)}"
-    if problem == "credentials":
-        return _credentials_fix(code, message)
     return _FIXES[problem]
-
-
-def _credentials_fix(code: str, message: str) -> str:
-    lower = message.casefold()
-    if (
-        code == "RequestTimeTooSkewed"
-        or "signature expired" in lower
-        or "not yet current" in lower
-        or "skewed" in lower
-    ):
-        return "set this machine's clock: AWS refuses what was signed minutes ago or ahead"
-    if "expired" in lower or code.startswith("Expired") or code == "RequestExpired":
-        return "log in again, or renew the credentials"
-    if code in {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}:
-        return "give AWS credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or the machine's role"
-    return "check the credentials, AWS_PROFILE and AWS_REGION"

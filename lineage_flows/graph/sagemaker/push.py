@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from typing import Final, get_args
 
 from lineage_flows.errors import LineageError, SageMakerError
-from lineage_flows.graph.model import LineageType
+from lineage_flows.graph.model import Action, LineageType
 from lineage_flows.graph.sagemaker import wire
-from lineage_flows.graph.sagemaker.cache import Cache, DueEdge, DueEntity, End, There
+from lineage_flows.graph.sagemaker.account import Account, doubt
+from lineage_flows.graph.sagemaker.cache import Cache
 from lineage_flows.graph.sagemaker.client import WORKERS, Client
-from lineage_flows.graph.sagemaker.detail import Detail, is_kept, run_of
+from lineage_flows.graph.sagemaker.detail import Detail, is_kept
+from lineage_flows.graph.sagemaker.entries import DueEdge, DueEntity, There
 from lineage_flows.graph.sagemaker.parallel import in_parallel
 from lineage_flows.graph.sagemaker.problems import EVERYWHERE
 from lineage_flows.graph.sagemaker.quotas import near_limits
+from lineage_flows.graph.sagemaker.sorting import Awaited, Ready, sort_edges
 from lineage_flows.graph.sagemaker.turn import turn
 from lineage_flows.graph.sagemaker.writing import Outcome, bring, find_run, is_there, join
 
@@ -37,6 +40,8 @@ _OUTAGE: Final = 5
 """Failures that are no fault of what was sent, after which a push ends: SageMaker throttles, or is away."""
 _PATIENT: Final = frozenset({"limit", "denied", "refused"})
 """Problems of single things, or of a kind of them, that the next push meets again: no reason to stop taking events."""
+_FULL_FOR: Final = 300.0
+"""Seconds for which a reached quota is not tried again: somebody has to raise it, or prune."""
 _FIRST_WAIT: Final = 60.0
 _LONGEST_WAIT: Final = 3600.0
 _NAMESPACE: Final = re.compile(r"prefect://([^/]+)/")
@@ -80,10 +85,12 @@ class _Push:
         self._later: list[LineageError] = []
         self._tried: set[int | tuple[int, int]] = set()
         self._outages = 0
-        self._full: set[LineageType] = set()
+        self._full = cache.full(time.time())
         self._forgotten: set[int] = set()
         self._done = False
-        self._bound = False
+        self._account = _account(cache, client)
+        self._asked = False
+        self._doubted: list[DueEntity] = []
 
     def run(self) -> None:
         """Go on until a round has nothing left that it can do."""
@@ -113,11 +120,29 @@ class _Push:
                 self._cache.settle(item.id, item.mark)
             else:
                 todo.append(item)
+        todo = self._make_sure(todo)
         # New ones first: what is associated with them waits for nothing else. A kind at a time: one may be at its quota.
         for kind in get_args(LineageType):
             self._bring([item for item in todo if item.there is None and item.entity.lineage_type == kind])
         self._bring([item for item in todo if item.there is not None])
         return bool(found)
+
+    def _make_sure(self, items: Sequence[DueEntity]) -> list[DueEntity]:
+        """Bring one after the other until an answer shows whose account is called: several at once could land in another's.
+
+        Returns:
+            Those that are still to be brought.
+        """
+        left = sorted(items, key=_shows_late)
+        while left and not self._account.is_sure:
+            self._bring([left.pop(0)])
+        if self._account.is_sure:
+            left += self._doubted
+        else:
+            self._tried.update(item.id for item in self._doubted)
+            self._later += [doubt(item.entity.source_uri) for item in self._doubted]
+        self._doubted.clear()
+        return left
 
     def _bring(self, items: Sequence[DueEntity]) -> None:
         full = [item for item in items if item.there is None and item.entity.lineage_type in self._full]
@@ -137,11 +162,11 @@ class _Push:
 
     def _note(self, item: DueEntity, outcome: Outcome) -> None:
         if outcome.there is None:
-            self._forget([item.id])
+            if self._sure():
+                self._forget([item.id])
+            else:
+                self._doubted.append(item)
             return
-        if not self._bound:
-            self._cache.bind("account", ":".join(outcome.there.arn.split(":")[:5]))
-            self._bound = True
         self._cache.stands(item.id, outcome.there, item.mark)
         if outcome.problem is not None:
             self._cache.put_aside(item.id, str(outcome.problem))
@@ -151,8 +176,7 @@ class _Push:
         self._tried.add(item.id)
         problem = self._sort_out(error)
         if problem.problem == "limit":
-            self._full.add(item.entity.lineage_type)
-            self._later.append(problem)
+            self._is_full(item.entity.lineage_type, problem)
         elif self._is_poison(item, problem):
             self._park(item, problem)
         else:
@@ -162,59 +186,28 @@ class _Push:
 
     def _edges(self) -> bool:
         now = time.time()
+        if "Association" in self._full:
+            return False
         found = self._cache.due_edges(_AT_ONCE + len(self._tried), now)
         found = [edge for edge in found if (edge.source, edge.destination) not in self._tried]
         if not found:
             return False
-        ready, unknown, wanted = self._sorted(found, now)
-        self._join(ready)
-        found_some = self._look_up(unknown, now)
-        self._cache.want(wanted)
-        return bool(ready or wanted) or found_some
+        edges = sort_edges(self._cache, found, self._detail)
+        for edge in edges.held:
+            self._cache.failed(edge, after=now + _LONGEST_WAIT)
+        self._tried.update((edge.source, edge.destination) for edge in edges.unmade)
+        self._cache.drop(edges.left_out)
+        self._cache.lost(edges.lost)
+        self._join(edges.ready)
+        found_some = self._look_up(edges.unknown, now)
+        self._cache.want(edges.wanted)
+        return bool(edges.ready or edges.wanted) or found_some
 
-    def _sorted(self, edges: Sequence[DueEdge], now: float) -> tuple[list[_Ready], dict[int, list[_Awaited]], set[int]]:
-        """Those that can be written; those that wait for a run that is not known here, by its row; the ends to be made first."""
-        ends = self._cache.ends(number for edge in edges for number in (edge.source, edge.destination))
-        flows = self._cache.runs(
-            f"run:{run}" for end in ends.values() if end.entity is not None and (run := run_of(end.entity)) is not None
-        )
-        ready: list[_Ready] = []
-        unknown: dict[int, list[_Awaited]] = {}
-        wanted: set[int] = set()
-        left_out: list[DueEdge] = []
-        for edge in edges:
-            pair = [self._placed(ends[number], flows) for number in (edge.source, edge.destination)]
-            source, destination = pair
-            if source is None or destination is None or source.id == destination.id:
-                left_out.append(edge)
-                continue
-            missing = [end for end in (source, destination) if end.there is None]
-            for end in missing:
-                if end.entity is None:
-                    unknown.setdefault(end.id, []).append(_Awaited(edge, end, destination if end is source else source))
-                elif not end.due:
-                    wanted.add(end.id)
-            if not missing:
-                ready.append(_Ready(edge, source, destination))
-            elif any(end.parked for end in missing):
-                self._cache.failed(edge, after=now + _LONGEST_WAIT)
-            elif all(end.entity is not None and end.due for end in missing):
-                self._tried.add((edge.source, edge.destination))  # an end could not be made in this push
-        self._cache.drop(left_out)
-        return ready, unknown, wanted
-
-    def _placed(self, end: End, flows: Mapping[str, End]) -> End | None:
-        """What stands for a thing in SageMaker: itself; of a step that is not kept its flow run; None when nothing does."""
-        if end.there is not None or end.entity is None or is_kept(end.entity, self._detail):
-            return end
-        run = run_of(end.entity)
-        return None if run is None else flows.get(f"run:{run}")
-
-    def _join(self, ready: Sequence[_Ready]) -> None:
+    def _join(self, ready: Sequence[Ready]) -> None:
         standing = self._cache.standing([item.pair for item in ready])
         self._cache.joined((item.edge, item.pair) for item in ready if item.pair in standing)
-        todo: dict[tuple[int, int], _Ready] = {}
-        doubles: list[_Ready] = []
+        todo: dict[tuple[int, int], Ready] = {}
+        doubles: list[Ready] = []
         for item in ready:
             if item.pair in standing:
                 continue
@@ -224,15 +217,23 @@ class _Push:
         for item, vanished, error in in_parallel(self._join_one, list(todo.values()), WORKERS):
             if error is not None:
                 self._edge_failed(item, error)
+                if "Association" in self._full:
+                    break
+            elif vanished and not self._sure():
+                self._tried.add(item.key)
+                self._later.append(doubt(" and ".join(item.arns)))
             elif vanished:
-                gone.update(vanished)  # several associations may have met the same
+                if item.is_lost_with(vanished):
+                    self._cache.lost([item.edge])
+                    gone.update(number for number in vanished if number == item.caused_by)
+                else:
+                    gone.update(vanished)  # several associations may have met the same
             else:
                 self._done = True
                 self._cache.joined([(item.edge, item.pair)])
         self._forget(sorted(gone))
-        self._tried.update(
-            item.key for item in doubles if todo[item.pair].key in self._tried
-        )  # the others find it standing
+        # The others find it standing.
+        self._tried.update(item.key for item in doubles if todo[item.pair].key in self._tried)
 
     def _forget(self, numbers: Sequence[int]) -> None:
         """What has vanished is made anew, once in a push.
@@ -250,7 +251,7 @@ class _Push:
         for number in numbers:
             self._cache.forget(number)
 
-    def _join_one(self, item: _Ready) -> list[int]:
+    def _join_one(self, item: Ready) -> list[int]:
         """Rows of the ends that turned out to have vanished; none when the association stands."""
         source, destination = item.arns
         try:
@@ -269,24 +270,32 @@ class _Push:
             return vanished
         return []
 
-    def _edge_failed(self, item: _Ready, error: BaseException) -> None:
+    def _edge_failed(self, item: Ready, error: BaseException) -> None:
         self._tried.add(item.key)
         problem = self._sort_out(error)
-        if self._is_poison(item.edge, problem):
+        if problem.problem == "limit":
+            self._is_full("Association", problem)
+        elif self._is_poison(item.edge, problem):
             self._park(item.edge, problem)
         else:
             if self._counts(problem):
                 self._cache.failed(item.edge)
             self._later.append(problem)
 
-    def _look_up(self, unknown: Mapping[int, Sequence[_Awaited]], now: float) -> bool:
+    def _is_full(self, kind: str, problem: SageMakerError) -> None:
+        """A quota is reached: nothing more of that kind is tried for a while."""
+        self._full.add(kind)
+        self._cache.note_full(kind, time.time() + _FULL_FOR)
+        self._later.append(problem)
+
+    def _look_up(self, unknown: Mapping[int, Sequence[Awaited]], now: float) -> bool:
         """Look for runs that another machine delivered: whether one was found. The others are looked for again, ever less often."""
         found = False
         for awaited, arn, error in in_parallel(self._look_up_one, [items[0] for items in unknown.values()], WORKERS):
             if error is not None:
                 self._later.append(self._sort_out(error))
                 self._tried.update((item.edge.source, item.edge.destination) for item in unknown[awaited.end.id])
-            elif arn is not None:
+            elif arn is not None and self._sure():  # a run of that URI may stand in another account, too
                 self._cache.stands(awaited.end.id, There(arn, "", wire.Fixed(""), {}, ()), None)
                 found = True
             else:
@@ -295,12 +304,23 @@ class _Push:
                     self._cache.failed(item.edge, after=now + pause)
         return found
 
-    def _look_up_one(self, awaited: _Awaited) -> str | None:
+    def _look_up_one(self, awaited: Awaited) -> str | None:
         namespace = _NAMESPACE.match(awaited.other.entity.source_uri) if awaited.other.entity is not None else None
         handle = awaited.end.handle or ""
         if namespace is None:
             return None
         return find_run(self._client, handle.removeprefix("run:"), namespace[1])
+
+    def _sure(self) -> bool:
+        """Whether it is certain that the account in which our things stand is called; asks for it once, where nothing has shown it.
+
+        Raises:
+            KeeperUnavailableError: it is another.
+        """
+        if not self._account.is_sure and not self._asked:
+            self._asked = True
+            self._account.ask(self._client)
+        return self._account.is_sure
 
     def _sort_out(self, error: BaseException) -> SageMakerError:
         """What an error means for the push.
@@ -310,6 +330,10 @@ class _Push:
         """
         if not isinstance(error, SageMakerError):
             raise error
+        if _is_doubtful(error):
+            self._sure()
+        if not self._account.is_sure and _is_silence(error):
+            self._outages += _OUTAGE // 2  # one at a time is tried here, and each waits as long
         if error.problem in {"throttled", "away"} or (error.problem == "denied" and not _is_own(error)):
             self._outages += 1
         if error.problem == "refused" and not self._done:
@@ -320,9 +344,13 @@ class _Push:
 
     def _counts(self, problem: SageMakerError) -> bool:
         """Whether a failure counts against what was sent: a refusal does when something else has passed the same way."""
+        if _is_doubtful(problem) and not self._account.is_sure:
+            return False
         return _is_own(problem) and (self._done or problem.problem != "refused")
 
     def _is_poison(self, item: DueEntity | DueEdge, problem: SageMakerError) -> bool:
+        if _is_doubtful(problem) and not self._account.is_sure:
+            return False
         return problem.problem == "invalid" or (self._counts(problem) and item.attempts + 1 >= _POISONED)
 
     def _park(self, item: DueEntity | DueEdge, problem: SageMakerError) -> None:
@@ -334,36 +362,30 @@ class _Push:
         _log.warning("lineage: SageMaker does not take something, it was put aside: %s", problem)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """An association both of whose ends stand."""
-
-    edge: DueEdge
-    source: End
-    destination: End
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.edge.source, self.edge.destination
-
-    @property
-    def pair(self) -> tuple[int, int]:
-        return self.source.id, self.destination.id
-
-    @property
-    def arns(self) -> tuple[str, str]:
-        return self.source.there.arn if self.source.there else "", (
-            self.destination.there.arn if self.destination.there else ""
-        )
+def _account(cache: Cache, client: Client) -> Account:
+    """What is known of the account that a client calls; raises KeeperUnavailableError when it is another than the cache's."""
+    number = client.account_number
+    if client.account is None:
+        client.account = Account(cache)
+    client.account.expect(number)
+    return client.account
 
 
-@dataclass(frozen=True, slots=True)
-class _Awaited:
-    """An association one end of which is a run that is not known here."""
+def _shows_late(item: DueEntity) -> int:
+    """How soon bringing an entity shows whose account is called: before it writes, with one thing that is new, or not for sure."""
+    if item.there is None:
+        return 1
+    return 2 if isinstance(item.entity, Action) and item.there.digest else 0
 
-    edge: DueEdge
-    end: End
-    other: End
+
+def _is_doubtful(problem: SageMakerError) -> bool:
+    """Whether another account might say so of what stands in ours (by which code it does is unknown)."""
+    return problem.problem in {"missing", "denied", "invalid"} and not problem.operation.startswith("Create")
+
+
+def _is_silence(problem: SageMakerError) -> bool:
+    """Whether nothing answered."""
+    return problem.problem == "away" and getattr(problem.__cause__, "response", None) is None
 
 
 def _is_own(problem: SageMakerError) -> bool:

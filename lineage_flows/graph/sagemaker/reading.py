@@ -16,6 +16,7 @@ from lineage_flows.graph.keeper import Direction
 from lineage_flows.graph.model import Action, Artifact, Association, AssociationType, Context, Entity, LineageType
 from lineage_flows.graph.sagemaker import wire
 from lineage_flows.graph.sagemaker.client import WORKERS, Client
+from lineage_flows.graph.sagemaker.components import component, is_component
 from lineage_flows.graph.sagemaker.parallel import in_parallel
 from lineage_flows.graph.sagemaker.writing import describe
 
@@ -43,7 +44,7 @@ class Reader:
         self._edges: dict[tuple[str | None, str | None], list[Association]] = {}
 
     def get(self, arns: Iterable[str]) -> dict[str, Entity]:
-        """See ``Keeper``. An entity that is no artifact, action or context (a trial component) is not known here."""
+        """See ``Keeper``. A trial component is an action here; whatever else an association may end at is not known."""
         wanted = list(dict.fromkeys(arns))
         todo = [arn for arn in wanted if arn not in self._entities]
         for arn, entity, error in in_parallel(self._describe, todo, WORKERS):
@@ -156,7 +157,7 @@ class Reader:
     def _describe(self, arn: str) -> Entity | None:
         kind = _kind_of(arn)
         if kind is None:
-            return None
+            return component(self._client, arn) if is_component(arn) else None
         try:
             return wire.read(kind, describe(self._client, kind, arn))
         except SageMakerError as error:
@@ -239,7 +240,7 @@ class Reader:
 
     def _list_edges(self, pair: tuple[str | None, str | None]) -> list[Association]:
         source, destination = pair
-        if any(arn is not None and _kind_of(arn) is None for arn in pair):
+        if any(arn is not None and not _may_be_known(arn) for arn in pair):
             return []
         asked = {"SourceArn": source} if source is not None else {}
         asked |= {"DestinationArn": destination} if destination is not None else {}
@@ -258,13 +259,17 @@ class Reader:
                 created_at=wire.moment(item.get("CreationTime")),
             )
             for item in found
-            if _kind_of(item["SourceArn"]) and _kind_of(item["DestinationArn"])
+            if _may_be_known(item["SourceArn"]) and _may_be_known(item["DestinationArn"])
         ]
 
 
 def _kind_of(arn: str) -> LineageType | None:
     """What an ARN names: the word that its last part begins with; None of a trial component, which the model does not have."""
     return _KINDS.get(arn.rpartition(":")[2].partition("/")[0]) if arn.startswith("arn:") else None
+
+
+def _may_be_known(arn: str) -> bool:
+    return _kind_of(arn) is not None or is_component(arn)
 
 
 def _holds(item: _Summary, words: Sequence[str], kind: LineageType) -> bool:

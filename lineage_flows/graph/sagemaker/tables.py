@@ -51,13 +51,27 @@ CREATE TRIGGER IF NOT EXISTS edge_is_due AFTER INSERT ON association
 WHEN NOT EXISTS (SELECT 1 FROM there_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
 AND NOT EXISTS (SELECT 1 FROM due_edge t WHERE t.source = NEW.source AND t.destination = NEW.destination)
 BEGIN INSERT INTO due_edge (source, destination, type) VALUES (NEW.source, NEW.destination, NEW.type); END;
+CREATE TABLE IF NOT EXISTS restored (       -- of due_edge those that stood before, and went with an end that was deleted there
+    source INTEGER NOT NULL, destination INTEGER NOT NULL,
+    cause INTEGER NOT NULL,                 -- that end, which is made anew
+    PRIMARY KEY (source, destination)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS restored_back ON restored (destination);
+CREATE TABLE IF NOT EXISTS discarded (      -- what a person gave up, in words
+    what TEXT NOT NULL, reason TEXT NOT NULL, time TEXT NOT NULL, who TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS unwanted (       -- entities that were given up: nothing that is associated with them makes them
+    id INTEGER PRIMARY KEY
+);
+CREATE TRIGGER IF NOT EXISTS entity_is_wanted_again AFTER UPDATE ON entity WHEN NEW.layers <> OLD.layers
+BEGIN DELETE FROM unwanted WHERE id = NEW.id; END;
 """
-_LAST: Final = "edge_is_due"
+_LAST: Final = "entity_is_wanted_again"
 """What ``_TABLES`` makes last: where it is, all is."""
 
 END: Final = """
 SELECT e.id, e.arn, e.lineage, e.name, e.source_uri, e.sources, e.created, e.modified, e.layers, e.handle,
-    t.arn, t.digest, t.fixed, t.others, t.held, d.mark, d.parked
+    t.arn, t.digest, t.fixed, t.others, t.held, d.mark, d.parked, EXISTS (SELECT 1 FROM unwanted u WHERE u.id = e.id)
 FROM entity e LEFT JOIN there t ON t.id = e.id LEFT JOIN due d ON d.id = e.id"""
 """A row of the graph with what is known of it; see ``cache.End``."""
 

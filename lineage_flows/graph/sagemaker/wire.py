@@ -5,14 +5,15 @@ cache is an embedded graph, which checks what it writes). What SageMaker has no 
 begin with ``lineage-flows.``; whoever reads an entity through ``read`` does not see them:
 
 - ``….type``, ``….commit_id`` and the like: what no Update can change, where it has changed since the entity was created;
-- ``….more``: properties for which there was no room, as JSON, when there are more than thirty: the shortest go there;
+- ``….more``: properties for which there was no room, as JSON, when there are more than thirty: the shortest of ours go there;
 - ``….whole``: where what was cut short stands whole.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -40,6 +41,7 @@ __all__ = [
     "digest",
     "fixed_of",
     "moment",
+    "pointers_of",
     "read",
     "read_state",
     "same_thing",
@@ -59,6 +61,8 @@ _METADATA: Final = {
     "project_id": "ProjectId",
 }
 _CUT: Final = "…"
+_AND: Final = "; "
+_POINTER: Final = re.compile(f"what {_CUT} leaves out of (.+?) stands in ")
 
 Tags = Mapping[str, str]
 
@@ -101,7 +105,9 @@ def state_of(entity: Entity, fixed: Fixed, others: Mapping[str, str] | None = No
         fixed: what it was created with there.
         others: properties that somebody else gave it there; they stay, and ours win.
     """
-    properties = dict(others or {}) | entity.properties
+    theirs = dict(others or {})
+    pointers = [text] if (text := theirs.pop(_WHOLE, None)) is not None else []
+    properties = theirs | entity.properties
     if entity.type != fixed.type:
         properties[_TYPE] = entity.type
     if not isinstance(entity, Context):
@@ -109,9 +115,13 @@ def state_of(entity: Entity, fixed: Fixed, others: Mapping[str, str] | None = No
         for key in _METADATA:
             if said.get(key) != fixed.metadata.get(key):
                 properties[f"{OWN}{key}"] = said.get(key, "")
-    if (whole := _whole(entity)) is not None:
-        properties[_WHOLE] = whole
-    properties = _fit(properties, ARTIFACT_PROPERTY_LENGTH if isinstance(entity, Artifact) else PROPERTY_LENGTH)
+    length = ARTIFACT_PROPERTY_LENGTH if isinstance(entity, Artifact) else PROPERTY_LENGTH
+    cut, others_own = _cut(entity), set(theirs) - set(entity.properties)
+    fitted, left_out = _fit(properties | _pointer(entity, cut, pointers), others_own, length)
+    while not set(left_out) <= set(cut):  # the pointer itself takes room
+        cut = sorted({*cut, *left_out})
+        fitted, left_out = _fit(properties | _pointer(entity, cut, pointers), others_own, length)
+    properties = fitted
     if isinstance(entity, Artifact):
         return State(properties, name=entity.name)
     if isinstance(entity, Action):
@@ -264,16 +274,28 @@ def _said(metadata: MetadataProperties) -> dict[str, str]:
     return {key: value for key in _METADATA if (value := getattr(metadata, key)) is not None}
 
 
-def _whole(entity: Entity) -> str | None:
-    """Where to find what was cut short; None when nothing looks cut. An ellipsis alone does not say where the rest is."""
+def pointers_of(properties: Mapping[str, str], names: set[str]) -> dict[str, str]:
+    """Of where the rest of what was cut stands, what somebody else said: of properties of these names. They keep it."""
+    said = properties.get(_WHOLE, "").split(_AND)
+    kept = [text for text in said if (match := _POINTER.match(text)) and names.intersection(match[1].split(", "))]
+    return {_WHOLE: _AND.join(kept)} if kept else {}
+
+
+def _cut(entity: Entity) -> list[str]:
+    """What was cut short before it came here."""
     cut = sorted(key for key, value in entity.properties.items() if _looks_cut(value))
     if not isinstance(entity, Artifact) and entity.description and entity.description.endswith(_CUT):
         cut.append("description")
     if "#sha256=" in entity.source_uri and len(entity.source_uri) > 2000:  # see identity.fit_uri
         cut.append("SourceUri")
-    if not cut:
-        return None
-    return fit_text(f"what … leaves out of {', '.join(cut)} stands in {_record_of(entity)}", PROPERTY_LENGTH)
+    return cut
+
+
+def _pointer(entity: Entity, cut: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
+    """Where to find what was cut short, of ours and of others'. An ellipsis alone does not say where the rest is."""
+    ours = [f"what {_CUT} leaves out of {', '.join(cut)} stands in {_record_of(entity)}"] if cut else []
+    said = [*ours, *theirs]
+    return {_WHOLE: fit_text(_AND.join(said), PROPERTY_LENGTH)} if said else {}
 
 
 def _looks_cut(value: str) -> bool:
@@ -291,15 +313,28 @@ def _record_of(entity: Entity) -> str:
     return "the run record of each run that it is associated with" if value is None else f"the record of {value.run_id}"
 
 
-def _fit(properties: dict[str, str], length: int) -> dict[str, str]:
-    """At most thirty properties: the shortest of too many become one."""
+def _fit(properties: dict[str, str], theirs: set[str], length: int) -> tuple[dict[str, str], list[str]]:
+    """At most thirty properties: the shortest of too many become one; ours first, and others' where ours are too few.
+
+    Returns:
+        The properties, and the names of ours for which there was no room.
+    """
     if len(properties) <= MOST_PROPERTIES:
-        return dict(sorted(properties.items()))
-    ranked = sorted(properties, key=lambda key: (key == _WHOLE, len(properties[key]), key))
+        return dict(sorted(properties.items())), []
+    ranked = sorted(properties, key=lambda key: (key == _WHOLE, key in theirs, len(properties[key]), key))
     packed = ranked[: len(properties) - MOST_PROPERTIES + 1]
     kept = {key: value for key, value in properties.items() if key not in packed}
-    kept[_MORE] = fit_json({key: properties[key] for key in sorted(packed)}, length)
-    return dict(sorted(kept.items()))
+    more = {key: properties[key] for key in sorted(packed)}
+    left_out: list[str] = []
+    # Ours stand in the run record as well, others' nowhere else: where there is no room for all, theirs stay, and our shortest.
+    for key in sorted(set(packed) - theirs, key=lambda key: (-len(properties[key]), key)):
+        said = {**more, _CUT: len(left_out)} if left_out else more
+        if len(orjson.dumps(said).decode()) <= length:
+            break
+        left_out.append(key)
+        del more[key]
+    kept[_MORE] = fit_json({**more, _CUT: len(left_out)} if left_out else more, length)
+    return dict(sorted(kept.items())), left_out
 
 
 def unpacked(properties: dict[str, str]) -> dict[str, str]:
@@ -314,7 +349,7 @@ def unpacked(properties: dict[str, str]) -> dict[str, str]:
         return properties
     if not isinstance(packed, dict):
         return properties
-    return properties | {key: value for key, value in packed.items() if isinstance(value, str)}
+    return {key: value for key, value in packed.items() if isinstance(value, str)} | properties
 
 
 def moment(time: object) -> str:

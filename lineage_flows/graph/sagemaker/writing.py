@@ -7,15 +7,16 @@ killed between a call and noting it does it again, meets what is there, and adop
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lineage_flows.errors import SageMakerError
 from lineage_flows.graph.model import Action, Artifact, Entity
 from lineage_flows.graph.sagemaker import wire
-from lineage_flows.graph.sagemaker.cache import There
 from lineage_flows.graph.sagemaker.client import Client
+from lineage_flows.graph.sagemaker.entries import There
+from lineage_flows.graph.sagemaker.foreign import may_be_foreign
 from lineage_flows.graph.sagemaker.problems import no_answer_of
 
 __all__ = ["Outcome", "bring", "describe", "find_run", "is_there", "join"]
@@ -51,7 +52,12 @@ def bring(client: Client, entity: Entity, there: There | None, tags: Mapping[str
         if not isinstance(entity, Action):
             there = _looked_at(client, entity, there)
         state = wire.state_of(entity, there.fixed, there.others)
-        _update(client, entity, there.arn, state, set(there.held))
+        try:
+            _update(client, entity, there.arn, state, set(there.held))
+        except SageMakerError as error:
+            if error.problem != "denied" or not may_be_foreign(entity):
+                raise
+            return Outcome(replace(there, digest=wire.digest(state)))
     except SageMakerError as error:
         if error.problem == "missing":
             return Outcome(None)
@@ -130,11 +136,11 @@ def _create(client: Client, entity: Entity, tags: Mapping[str, str]) -> Outcome:
     state = wire.state_of(entity, fixed)
     operation, resource, parameters = wire.create(entity, state, tags)
     try:
-        arn = client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters)
+        arn = client.saw(client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters))
     except SageMakerError as error:
         if error.problem != "exists":
             raise
-        return _adopt(client, entity, _find(client, entity))
+        return _adopt(client, entity, client.saw(_find(client, entity)))
     return Outcome(There(arn, wire.digest(state), fixed, {}, tuple(state.properties)))
 
 
@@ -155,7 +161,7 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
         )
     fixed, found = wire.read_state(entity.lineage_type, answer)
     # Of an action the process that runs it knows best, all of it; what is about data, several machines may know parts of.
-    foreign = {} if isinstance(entity, Action) else _of_others(wire.unpacked(found.properties), entity)
+    foreign = {} if isinstance(entity, Action) else _of_others(found.properties, entity)
     state = wire.state_of(entity, fixed, foreign)
     there = There(arn, wire.digest(state), fixed, foreign, tuple(state.properties))
     if wire.digest(found) == there.digest:
@@ -165,6 +171,8 @@ def _adopt(client: Client, entity: Entity, arn: str) -> Outcome:
     except SageMakerError as error:
         if error.problem != "denied":
             raise
+        if may_be_foreign(entity):
+            return Outcome(replace(there, held=tuple(found.properties)))
         # Somebody else's entity, which we may not change: it is associated with, and what we know of it stays here.
         return Outcome(replace(there, digest="", held=tuple(found.properties)), error)
     return Outcome(there)
@@ -176,18 +184,23 @@ def _looked_at(client: Client, entity: Entity, there: There) -> There:
     Raises:
         SageMakerError: it is missing, or SageMaker cannot say.
     """
-    _, found = wire.read_state(entity.lineage_type, describe(client, entity.lineage_type, there.arn))
+    answer = describe(client, entity.lineage_type, there.arn)
+    client.saw(str(answer[f"{entity.lineage_type}Arn"]))
+    _, found = wire.read_state(entity.lineage_type, answer)
     ours = set(there.held) - set(there.others)
-    others = {
-        key: value for key, value in _of_others(wire.unpacked(found.properties), entity).items() if key not in ours
-    }
+    others = _of_others(found.properties, entity, ours)
     return replace(there, others=others, held=tuple(found.properties))
 
 
-def _of_others(properties: Mapping[str, str], entity: Entity) -> dict[str, str]:
-    return {
-        key: value for key, value in properties.items() if key not in entity.properties and not key.startswith(wire.OWN)
+def _of_others(properties: dict[str, str], entity: Entity, ours: Collection[str] = ()) -> dict[str, str]:
+    """What somebody else said of a thing, with where the rest of it is that was cut short."""
+    known = {*entity.properties, *ours}
+    theirs = {
+        key: value
+        for key, value in wire.unpacked(properties).items()
+        if key not in known and not key.startswith(wire.OWN)
     }
+    return theirs | wire.pointers_of(properties, set(theirs))
 
 
 def _find(client: Client, entity: Entity) -> str:
@@ -220,4 +233,4 @@ def _find(client: Client, entity: Entity) -> str:
 
 def _update(client: Client, entity: Entity, arn: str, state: wire.State, held: set[str]) -> None:
     operation, resource, parameters = wire.update(entity, arn, state, held)
-    client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters)
+    client.saw(client.asked(operation, resource, f"{entity.lineage_type}Arn", **parameters))

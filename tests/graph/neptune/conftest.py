@@ -1,33 +1,20 @@
 from __future__ import annotations
 
-import os
-import uuid
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
+
+from tests.support.s3 import fresh_bucket, moto_server
 
 
 @pytest.fixture(scope="session")
-def moto_endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def moto_endpoint() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture
-def s3(moto_endpoint, monkeypatch):
-    """A client of a fresh bucket; the environment is what a user would set."""
-    import boto3
-
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.bucket = f"bucket-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=client.bucket)
-    return client
+def s3(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of a fresh bucket."""
+    return fresh_bucket(moto_endpoint, monkeypatch)

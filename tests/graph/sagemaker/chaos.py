@@ -25,6 +25,7 @@ from lineage_flows.endpoint.backend import Quotas
 from lineage_flows.endpoint.faults import Faults
 from lineage_flows.endpoint.server import Endpoint
 from lineage_flows.graph.opening import held_back, open_graph
+from lineage_flows.records import RunRecord
 from lineage_flows.settings import load_settings
 from tests.graph.kit import events_of, graph_of
 from tests.graph.sagemaker.kit import plain
@@ -73,9 +74,16 @@ class Chaos:
 
 
 def chaos(
-    folder: Path, *, runs: int, kills: int, faults: Faults = FAULTS, seed: int = 1, seconds: float = 3600
+    folder: Path,
+    *,
+    runs: int,
+    kills: int,
+    steps: int | None = None,
+    faults: Faults = FAULTS,
+    seed: int = 1,
+    seconds: float = 4 * 3600,
 ) -> Chaos:
-    """Deliver ``runs`` runs while the delivering process is killed at ``kills`` random calls.
+    """Deliver ``runs`` runs of ``steps`` steps (all five by default) while the deliverer is killed at ``kills`` random calls.
 
     Raises:
         AssertionError: it does not end in time.
@@ -84,7 +92,7 @@ def chaos(
     events = [
         event
         for number in range(1, runs + 1)
-        for event in events_of(backtest_record(f"{number:08x}-7a10-7c3e-9d1a-5b6f0a4c0000"))
+        for event in events_of(_cut(backtest_record(f"{number:08x}-7a10-7c3e-9d1a-5b6f0a4c0000"), steps))
     ]
     home = folder / "home"
     home.mkdir(parents=True)
@@ -125,6 +133,10 @@ def chaos(
     return Chaos(killed, deliveries, took, calls, made, new, same, len(held.parked) + held.undone)
 
 
+def _cut(record: RunRecord, steps: int | None) -> RunRecord:
+    return record.model_copy(update={"steps": record.steps[:steps]})
+
+
 @contextmanager
 def _configured(home: Path, url: str) -> Iterator[None]:
     """This process asks the endpoint."""
@@ -147,10 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="steps of a run; all five by default")
     options = parser.parse_args(arguments)
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="chaos-", dir=memory) as folder:
-        found = chaos(Path(folder), runs=options.runs, kills=options.kills, seed=options.seed)
+        found = chaos(Path(folder), runs=options.runs, kills=options.kills, steps=options.steps, seed=options.seed)
     print(found)
     sys.exit(0 if found.same and found.left == 0 else 1)
 

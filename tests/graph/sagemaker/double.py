@@ -20,7 +20,6 @@ import botocore.session
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
-ACCOUNT = "arn:aws:sagemaker:eu-central-1:123456789012"
 _MODEL = botocore.session.get_session().get_service_model("sagemaker")
 _KINDS = ("Artifact", "Action", "Context")
 
@@ -34,7 +33,8 @@ def refusal(code: str, message: str = "", status: int = 400) -> ClientError:
 class Double:
     """Stands for a botocore client. ``before`` and ``after`` are called around each call, and may raise."""
 
-    def __init__(self, region: str = "eu-central-1") -> None:
+    def __init__(self, region: str = "eu-central-1", account: str = "123456789012") -> None:
+        self.account = f"arn:aws:sagemaker:{region}:{account}"
         self.meta = SimpleNamespace(region_name=region, endpoint_url=f"https://api.sagemaker.{region}.amazonaws.com")
         self.entities: dict[str, dict[str, Any]] = {}
         self.edges: dict[tuple[str, str], str] = {}
@@ -90,9 +90,9 @@ class Double:
         if kind == "Artifact":
             types = sorted((item["SourceIdType"], item["Value"]) for item in given["Source"].get("SourceTypes", []))
             key = json.dumps([given["Source"]["SourceUri"], types])
-            arn = f"{ACCOUNT}:artifact/{abs(hash(key)):032x}"
+            arn = f"{self.account}:artifact/{abs(hash(key)):032x}"
         else:
-            arn = f"{ACCOUNT}:{kind.lower()}/{name}"
+            arn = f"{self.account}:{kind.lower()}/{name}"
         if arn in self.entities:
             raise refusal("ValidationException", f"{kind} with the same name or source already exists: {arn[:40]}")
         self._now += timedelta(milliseconds=1)
@@ -157,7 +157,7 @@ class Double:
 
     def _one(self, kind: str, given: dict[str, Any]) -> dict[str, Any]:
         given_name = given.get(f"{kind}Arn") or given[f"{kind}Name"]
-        arn = given_name if given_name.startswith("arn:") else f"{ACCOUNT}:{kind.lower()}/{given_name}"
+        arn = given_name if given_name.startswith("arn:") else f"{self.account}:{kind.lower()}/{given_name}"
         if arn not in self.entities:
             raise refusal("ResourceNotFound", f"{kind} {given_name} does not exist")
         return self.entities[arn]

@@ -6,7 +6,9 @@ import pytest
 
 from lineage_flows.errors import EventError, KeeperUnavailableError
 from lineage_flows.graph.keeper import Claim, Link
-from lineage_flows.graph.sagemaker.cache import Cache, There
+from lineage_flows.graph.sagemaker.cache import Cache
+from lineage_flows.graph.sagemaker.discarding import parked as parked_of
+from lineage_flows.graph.sagemaker.entries import There
 from lineage_flows.graph.sagemaker.wire import Fixed
 from tests.graph.sagemaker.kit import new_cache
 
@@ -65,7 +67,7 @@ def test_what_is_put_aside_is_tried_again_when_it_changes_or_when_asked_for(cach
     (item,) = cache.due_entities(9)
     cache.failed(item, parked="never on Mondays")
     assert cache.due_entities(9) == []
-    assert [(parked.what, parked.reason) for parked in cache.parked()] == [("Artifact file:///a", "never on Mondays")]
+    assert [(parked.what, parked.reason) for parked in parked_of(cache)] == [("Artifact file:///a", "never on Mondays")]
     cache.merge([artifact("a", "2", rows="7")], [])
     (item,) = cache.due_entities(9)
     cache.failed(item, parked="still not")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage_flows.errors import GraphError, KeeperUnavailableError, SageMakerError
-from lineage_flows.graph.identity import artifact_arn
+from lineage_flows.graph.identity import artifact_arn, fit_text
 from lineage_flows.graph.keeper import PROPERTY, Claim
+from lineage_flows.graph.project import project
 from lineage_flows.graph.sagemaker import quotas, writing
+from lineage_flows.graph.sagemaker.client import WORKERS
 from tests.graph.kit import events_of, flow_id, graph_of
 from tests.graph.sagemaker.double import Double, refusal
 from tests.graph.sagemaker.kit import deliver, keeper_over, new_cache, plain
@@ -301,8 +304,44 @@ def test_a_full_kind_holds_back_no_other(caplog: pytest.LogCaptureFixture) -> No
     assert keeper.backlog()[0] > 0
     assert keeper.parked() == []
     double.before = lambda operation, given_: None
-    deliver(keeper, events)
+    keeper.deliver()  # as a person does who has had the quota raised
     assert plain(keeper) == plain(graph_of(events))
+
+
+@pytest.mark.parametrize("full", ["AddAssociation", "CreateAction"])
+def test_a_quota_that_was_reached_is_left_in_peace_for_a_while(
+    full: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = Double()
+    refused = []
+
+    def before(operation: str, given_: dict[str, Any]) -> None:
+        if operation == full:
+            refused.append(operation)
+            raise refusal("ResourceLimitExceeded", "The account-level service limit is reached")
+
+    double.before = before
+    keeper = keeper_over(double)
+    runs = [events_of(backtest_record(f"{number:08x}-7a10-7c3e-9d1a-5b6f0a4c0000")) for number in range(1, 6)]
+    with caplog.at_level("WARNING"):
+        for events in runs:
+            for event in events:
+                project([event], keeper)
+    assert 1 <= len(refused) <= WORKERS, "not once more for each event that comes"
+    assert len(caplog.records) == 1
+    undone, _ = keeper.backlog()
+    assert undone > 0
+    later = time.time() + 3600
+    monkeypatch.setattr("lineage_flows.graph.sagemaker.push.time.time", lambda: later)
+    project(events_of(backtest_record("000000ff-7a10-7c3e-9d1a-5b6f0a4c0000")), keeper)
+    assert len(refused) <= 2 * WORKERS, "it is looked at again, and is full still"
+    double.before = lambda operation, given_: None
+    keeper.deliver()
+    assert keeper.backlog() == (0, 0)
+    every = [event for events in runs for event in events]
+    assert plain(keeper) == plain(
+        graph_of([*every, *events_of(backtest_record("000000ff-7a10-7c3e-9d1a-5b6f0a4c0000"))])
+    )
 
 
 def test_what_a_firewall_refuses_holds_back_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
@@ -428,6 +467,26 @@ def test_two_homes_that_say_different_things_of_one_data_set_keep_both() -> None
     here.upsert([said("2", a="1", c="3"), Claim(**{**vars_of(said("2")), "facts": {f"{PROPERTY}gone": None}})])
     (artifact,) = here.list_artifacts()
     assert artifact.properties == {"a": "1", "b": "2", "c": "3"}
+
+
+def test_of_two_homes_whose_values_were_cut_short_each_says_where_the_rest_of_its_own_is() -> None:
+    double = Double()
+    here, there = keeper_over(double), keeper_over(double)
+    time = "2026-11-20T00:00:00.000000Z"
+
+    def said(stamp: str, name: str) -> Claim:
+        facts = {"type": "DataSet", f"{PROPERTY}{name}": fit_text(f"{stamp} " * 5000)}
+        return Claim("Artifact", artifact_arn("s3://b/x", ()), None, "s3://b/x", (), None, stamp, time, facts)
+
+    here.upsert([said("1", "mine")])
+    there.upsert([said("1", "theirs")])
+    for stamp in "23":
+        here.upsert([said(stamp, "mine")])
+        there.upsert([said(stamp, "theirs")])
+    properties = double.named("s3://b/x")["Properties"]
+    assert {"mine", "theirs"} < properties.keys()
+    for name in ("mine", "theirs"):
+        assert properties["lineage-flows.whole"].count(f"leaves out of {name} stands in") == 1
 
 
 def vars_of(claim: Claim) -> dict[str, Any]:

@@ -168,3 +168,52 @@ def test_a_source_is_the_same_only_with_the_same_source_types() -> None:
     assert not wire.same_thing(
         artifact, {"SourceUri": "s3://b/K", "SourceTypes": [{"SourceIdType": "S3ETag", "Value": "e"}]}
     )
+
+
+def dataset(**said: str) -> Artifact:
+    return Artifact(
+        arn=f"{ARN}:artifact/0a", source_uri="s3://b/k", artifact_type="DataSet", created_at=MOMENT, properties=said
+    )
+
+
+def test_of_too_many_properties_ours_share_one_and_others_stay_as_they_are() -> None:
+    ours = dataset(**{f"ours{number:02}": "a longer value of ours" for number in range(20)})
+    others = {f"theirs{number:02}": "v" for number in range(20)}
+    state = wire.state_of(ours, wire.fixed_of(ours), others)
+    assert len(state.properties) <= 30
+    assert others.items() <= state.properties.items()
+    assert wire.unpacked(state.properties).items() >= ours.properties.items()
+
+
+def test_what_there_is_no_room_for_says_where_it_stands() -> None:
+    """Others' values stand nowhere else, so that they stay; ours are in the run record."""
+    ours = dataset(**{f"ours{number:02}": str(number) + "v" * 200 for number in range(30)})
+    others = {f"theirs{number:02}": "w" * 150 for number in range(20)}
+    state = wire.state_of(ours, wire.fixed_of(ours), others)
+    found = wire.unpacked(state.properties)
+    assert len(state.properties) <= 30
+    assert others.items() <= found.items()
+    left_out = [key for key, value in ours.properties.items() if found.get(key) != value]
+    assert left_out
+    assert all(key in state.properties["lineage-flows.whole"] for key in left_out)
+    assert "stands in the run record of each run" in state.properties["lineage-flows.whole"]
+
+
+def test_a_value_of_anothers_that_was_cut_keeps_its_pointer() -> None:
+    theirs, ours = dataset(theirs=fit_text("v" * 5000)), dataset(ours=fit_text("w" * 5000))
+    there = wire.state_of(theirs, wire.fixed_of(theirs)).properties
+    pointer = there["lineage-flows.whole"]
+    others = {"theirs": there["theirs"]} | wire.pointers_of(there, {"theirs"})
+    both = wire.state_of(ours, wire.fixed_of(ours), others).properties
+    assert pointer in both["lineage-flows.whole"]
+    assert "leaves out of ours" in both["lineage-flows.whole"]
+    again = {"theirs": there["theirs"]} | wire.pointers_of(both, {"theirs"})
+    assert again == others, "however often it is taken up, it is said once"
+    assert wire.pointers_of(both, {"gone"}) == {}
+
+
+def test_what_stands_by_itself_is_not_hidden_by_what_was_packed() -> None:
+    assert wire.unpacked({"a": "by hand", "lineage-flows.more": '{"a": "packed", "b": "packed"}'}) == {
+        "a": "by hand",
+        "b": "packed",
+    }

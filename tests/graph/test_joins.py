@@ -1,0 +1,200 @@
+"""What jobs in SageMaker name by a URI, and the versions of objects that steps wrote and read."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage_flows.graph.joins import is_joined
+from lineage_flows.graph.keeper import Keeper
+from lineage_flows.graph.query import downstream, path, upstream
+from lineage_flows.records import ReplayInfo, RunRecord
+from tests.graph.jobs import DAY, IMAGE, arn_of, preparing, s3, scoring, thing, training
+from tests.graph.kit import action_of, data, events_of, flow_id, graph_of, output_of, picture, record_of
+from tests.support.records import at, step
+
+
+def graph(*records: RunRecord) -> Keeper:
+    return graph_of(event for record in records for event in events_of(record))
+
+
+def raw(keeper: Keeper, arn: str) -> list[str]:
+    """The files on the desk from which a thing comes."""
+    return data(upstream(keeper, arn))
+
+
+def joins(keeper: Keeper) -> set[tuple[str, str, str]]:
+    """The associations between artifacts, by URI and version."""
+    names = {
+        item.arn: ":".join([item.source_uri, *(part.value for part in item.source_types)])
+        for item in keeper.list_artifacts()
+    }
+    return {
+        (names[edge.source_arn], edge.association_type, names[edge.destination_arn])
+        for edge in keeper.associations()
+        if edge.source_arn in names and edge.destination_arn in names
+    }
+
+
+def test_from_what_reads_a_model_the_way_leads_over_the_job_to_who_wrote_its_data() -> None:
+    score = scoring(1, 1)
+    keeper = graph(preparing(1), training(1), score)
+    walk = upstream(keeper, output_of(keeper, score.steps[0]).arn)
+    met = [node.entity.source_uri for node in walk.nodes]
+    assert {arn_of("Nightly-1"), "s3://desk/train", "s3://desk/train/part-0.csv", IMAGE, "file:///desk/raw_1_0"} <= set(
+        met
+    )
+    assert joins(keeper) == {
+        ("s3://desk/train/part-0.csv:day-1-0", "ContributedTo", "s3://desk/train"),
+        (arn_of("Nightly-1"), "ContributedTo", "s3://desk/models/Nightly-1/output/model.tar.gz:model-1"),
+    }
+    (written,) = keeper.list_artifacts(source_uri="file:///desk/raw_1_0")
+    result = output_of(keeper, score.steps[0])
+    assert result.arn in {node.entity.arn for node in downstream(keeper, written.arn).nodes}
+    way = path(keeper, written.arn, result.arn).entities
+    assert (way[0], way[-1]) == (written, result)
+    assert {"s3://desk/train", arn_of("Nightly-1")} <= {entity.source_uri for entity in way}
+
+
+def test_a_job_saw_the_last_version_of_each_object_before_it_and_what_came_later_is_none_of_it() -> None:
+    records = [
+        preparing(1), preparing(1, 1, key="train/part-1.csv"), training(1), preparing(1, 2, late=True),
+        preparing(2), training(2), scoring(2, 1), scoring(3, 2),
+    ]  # fmt: skip
+    keeper = graph(*records)
+    of_day = {day: raw(keeper, keeper.list_artifacts(source_uri=arn_of(f"Nightly-{day}"))[0].arn) for day in (1, 2)}
+    assert set(of_day[1]) == {"/desk/raw_1_0", "/desk/raw_1_1"}
+    assert set(of_day[2]) == {"/desk/raw_2_0", "/desk/raw_1_1"}
+    for score, of in ((records[6], 1), (records[7], 2)):
+        assert set(raw(keeper, output_of(keeper, score.steps[0]).arn)) == set(of_day[of])
+
+
+@pytest.mark.parametrize("uri", ["s3://desk/train", "s3://desk/train/", "s3://desk/", "s3://desk/train/part-0.csv"])
+def test_a_channel_is_a_folder_a_bucket_or_the_object_itself(uri: str) -> None:
+    keeper = graph(preparing(1), training(1, channel=uri))
+    (job,) = keeper.list_artifacts(source_uri=arn_of("Nightly-1"))
+    assert raw(keeper, job.arn) == ["/desk/raw_1_0"]
+    kind = "SameAs" if uri.endswith("csv") else "ContributedTo"
+    assert ("s3://desk/train/part-0.csv:day-1-0", kind, uri) in joins(keeper)
+
+
+@pytest.mark.parametrize("key", ["train-old/x.csv", "trai", "other/train/x.csv", "Train/x.csv"])
+def test_what_only_looks_alike_lies_in_no_channel(key: str) -> None:
+    keeper = graph(preparing(1, key=key), training(1))
+    assert joins(keeper) == set()
+
+
+def test_an_object_that_the_jobs_own_run_wrote_goes_before_what_another_wrote_meanwhile() -> None:
+    noon = DAY + 4000
+    own = s3("s3://desk/train/part-0.csv", "write", noon + 2, "own")
+    meanwhile = preparing(1)
+    (wrote,) = meanwhile.steps
+    late = wrote.model_copy(update={
+        "started": at(noon + 1), "ended": at(noon + 4),
+        "datasets": tuple(item.model_copy(update={"touched": at(noon + 3)}) for item in wrote.datasets),
+    })  # fmt: skip
+    keeper = graph(meanwhile.model_copy(update={"steps": (late,)}), training(1, own=(own,)))
+    (job,) = keeper.list_artifacts(source_uri=arn_of("Nightly-1"))
+    met = {tuple(part.value for part in node.entity.source_types) for node in upstream(keeper, job.arn).nodes
+           if node.entity.source_uri == "s3://desk/train/part-0.csv"}  # fmt: skip
+    assert met == {("own",)}
+
+
+def test_a_version_that_somebody_is_known_to_have_written_came_from_no_folder_of_a_job() -> None:
+    processing = step(
+        0, "process", flow_id=flow_id(9), started=at(10), ended=at(19), output=None,
+        datasets=(
+            s3("s3://desk/in", "read", 15, input="raw"),
+            s3("s3://desk/out", "write", 15, output="clean"),
+            thing(arn_of("clean", "processing"), "write", 15, job="ProcessingJob"),
+        ),
+    )  # fmt: skip
+
+    def reading(number: int, key: str, version: str) -> RunRecord:
+        read = step(0, "read", flow_id=flow_id(number), started=at(900), ended=at(909),
+                    datasets=(s3(f"s3://desk/out/{key}", "read", 905, version),))  # fmt: skip
+        return record_of(read, started=at(900), ended=at(910))
+
+    by_hand = preparing(0, key="out/by-hand.csv", version="mine")
+    records = [reading(30, "a.csv", "clean"), reading(31, "by-hand.csv", "mine")]
+    keeper = graph(preparing(0, 1, key="in/a.csv", version="x"), record_of(processing), by_hand, *records)
+    clean, mine = (
+        {node.entity.source_uri for node in upstream(keeper, action_of(keeper, record.steps[0].run_id).arn).nodes}
+        for record in records
+    )
+    assert {"s3://desk/out", "s3://desk/in/a.csv", "file:///desk/raw_0_1"} <= clean
+    assert "s3://desk/out" not in mine
+    assert "file:///desk/raw_0_0" in mine
+
+
+def test_what_a_replay_wrote_again_is_not_what_a_job_read() -> None:
+    again = preparing(1, 1)
+    info = ReplayInfo(replay_of=preparing(1).flow.run_id)
+    again = again.model_copy(update={"flow": again.flow.model_copy(update={"replay": info})})
+    keeper = graph(preparing(1), again, training(1))
+    (job,) = keeper.list_artifacts(source_uri=arn_of("Nightly-1"))
+    assert raw(keeper, job.arn) == ["/desk/raw_1_0"]
+
+
+def test_data_without_a_version_that_no_job_names_is_joined_to_nothing() -> None:
+    read = step(
+        0, "read", flow_id=flow_id(7), started=at(900), ended=at(909), datasets=(s3("s3://desk/train", "read", 905),)
+    )
+    keeper = graph(preparing(0), record_of(read), training(1, channel="s3://other/train"))
+    assert joins(keeper) == set()
+
+
+DAYS = [
+    preparing(1), preparing(1, 2, late=True), preparing(2), training(1), training(2), scoring(1, 1), scoring(2, 2),
+]  # fmt: skip
+MORE = [
+    preparing(1, 1, key="train/part-1.csv"), training(3, channel="s3://desk/train/part-0.csv"), scoring(3, 1),
+    preparing(3, key="models/Nightly-1/x"),
+]  # fmt: skip
+
+
+def some(records: list[RunRecord]) -> st.SearchStrategy[list[RunRecord]]:
+    return st.lists(st.sampled_from(records), min_size=1, max_size=7, unique_by=lambda record: record.flow.run_id)
+
+
+@given(some(DAYS + MORE), st.integers(1, 5), st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_joins_are_a_function_of_the_set_of_events(records: list[RunRecord], size: int, chance: random.Random) -> None:
+    events = [event for record in records for event in events_of(record)]
+    shuffled = [*events, *events[:3]]
+    chance.shuffle(shuffled)
+    assert picture(graph_of(shuffled, batch=size)) == picture(graph_of(events))
+
+
+@given(some(DAYS))
+@settings(max_examples=25, deadline=None)
+def test_upstream_and_downstream_are_mirror_images(records: list[RunRecord]) -> None:
+    keeper = graph(*records)
+    things: list[Any] = [*keeper.list_artifacts(), *keeper.list_actions()]
+    others = {"FlowRun", "RunRecord", "SourceTree", "Environment"}
+    names = {item.arn: item.label for item in things if item.type not in others}
+    above = {(a, node.entity.arn) for a in names for node in upstream(keeper, a).nodes if node.depth}
+    below = {(node.entity.arn, a) for a in names for node in downstream(keeper, a).nodes if node.depth}
+    lacking = (above ^ below) & {(a, b) for a in names for b in names}
+    assert not [(names[a], names[b], (a, b) in above) for a, b in lacking]
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "joined"),
+    [
+        ("s3://b/a", "s3://b/a", True),
+        ("s3://b/a/x", "s3://b/a", True),
+        ("s3://b/a/", "s3://b/a/x", True),
+        ("s3://b/ab", "s3://b/a", False),
+        (arn_of("x"), "s3://b/a", True),
+        ("s3://b/a", arn_of("x"), False),
+        ("file:///a", "file:///a", False),
+        ("s3://", "s3://b", False),
+    ],
+)
+def test_which_associations_are_joins(source: str, destination: str, joined: bool) -> None:
+    assert is_joined(source, destination) is joined
