@@ -41,10 +41,11 @@ format: $(READY) ## mend what ruff can mend
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .
 
-bench: $(READY) ## measure what the plugin costs, how fast fingerprints are, and what a silent receiver costs
+bench: $(READY) ## measure what the plugin costs, how fast fingerprints are, what a silent receiver costs, and replays
 	@$(RUN) benchmarks.overhead
 	@$(RUN) benchmarks.fingerprint
 	@$(RUN) benchmarks.silent_receiver
+	@$(RUN) benchmarks.replay
 
 lock: $(READY) ## write requirements.txt anew from pyproject.toml, keeping the pins that still fit
 	@$(UV) compile -q --universal --python-version 3.11 pyproject.toml --extra aws --extra example --group dev \

@@ -42,6 +42,7 @@ def replay(
     code: str | None = "",
     clock: Literal["now", "captured", "frozen"] = "now",
     timeout: Annotated[float, Field(gt=0)] | None = None,
+    environment: Literal["auto", "current", "rebuild"] = "auto",
 ) -> State:
     """Execute a run again in a process of its own, and compare every step.
 
@@ -54,13 +55,18 @@ def replay(
         code: A folder whose code is executed in place of the captured code.
         clock: The time that the code sees: the present, the original's, or the original's standing still at each step's start.
         timeout: Seconds after which the replay is stopped.
+        environment: What it runs on: whichever is the run's, what is installed here, or the run's environment rebuilt.
 
     Returns:
         Completed with the report when the replay is identical or equal within tolerance; Failed, with one line that says where
         and why they part, when it is different or cannot be done or compared.
     """
     report = replay_run(
-        run or _found(strategy, model, date, at), code_path=Path(code) if code else None, clock=clock, timeout=timeout
+        run or _found(strategy, model, date, at),
+        code_path=Path(code) if code else None,
+        clock=clock,
+        timeout=timeout,
+        environment=environment,
     )
     create_table_artifact(
         key="replay-verdict", table=_table(report), description=f"**{report.verdict}**: {report.summary}"

@@ -17,6 +17,7 @@ __all__ = [
     "Environment",
     "EnvironmentRef",
     "FunctionRef",
+    "KeptWheel",
     "ModuleFile",
     "Package",
     "RandomStates",
@@ -78,12 +79,27 @@ class SourceTree(Frozen):
 
 
 class Package(Frozen):
-    """An installed distribution."""
+    """An installed distribution.
+
+    ``vcs`` is the repository and commit it was built from, ``origin`` the folder or archive (``file://`` or another URL, without
+    credentials); of one from an index both are None. ``entry_points`` are those of an editable one, as its metadata lists them.
+    """
 
     name: str
     version: str
     editable: bool = False
     vcs: str | None = None
+    origin: str | None = None
+    entry_points: str = ""
+
+
+class KeptWheel(Frozen):
+    """The wheel of an installed distribution that lies in the store, under the file name an installer goes by."""
+
+    name: str
+    version: str
+    file: str
+    blob: BlobRef
 
 
 class Environment(Frozen):
@@ -97,6 +113,7 @@ class Environment(Frozen):
     cpu_features: tuple[str, ...] = ()
     cpu_count: int | None = None
     packages: tuple[Package, ...] = ()
+    wheels: tuple[KeptWheel, ...] = ()
     libraries: tuple[dict[str, JsonValue], ...] = ()
     image: str | None = None
     variables: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it

@@ -35,6 +35,7 @@ from lineage_flows.policy import (
     parse_rules,
     rule_of_level,
 )
+from lineage_flows.replay_settings import ReplaySettings
 from lineage_flows.sagemaker_settings import SageMakerSettings
 from lineage_flows.tolerances import ToleranceSettings
 
@@ -54,7 +55,7 @@ _SCOPES = ("flow", "tag", "task")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Settings(SageMakerSettings, ToleranceSettings, BaseSettings):
+class Settings(SageMakerSettings, ReplaySettings, ToleranceSettings, BaseSettings):
     """All settings of the project. The environment (``LINEAGE_FLOWS_<NAME>``) wins over pyproject.toml.
 
     Raises:
@@ -365,9 +366,9 @@ def _check_names() -> None:
 
 
 def _one_of_the_settings() -> str:
-    return "one of the settings " + ", ".join(
-        sorted(Settings.model_fields, key=lambda name: name.startswith(("tolerances", "sagemaker_")))
-    )
+    parts = (SageMakerSettings, ToleranceSettings, ReplaySettings)
+    names = sorted(Settings.model_fields, key=lambda name: [name in part.model_fields for part in parts])
+    return "one of the settings " + ", ".join(names)
 
 
 def _explain_rule(error: RuleError) -> SettingsError:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineage_flows.capture.paths import without_credentials
 from lineage_flows.records import Package
+from lineage_flows.redaction import redact
 
 if TYPE_CHECKING:
     from lineage_flows.capture.disk_cache import DiskCache
@@ -24,6 +25,11 @@ __all__ = ["installed_packages", "normalised"]
 
 _MARKERS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 """What lies on ``sys.path`` for each distribution; its name holds the version, and its time changes with a reinstallation."""
+
+_FORMAT = 2
+"""Of what is remembered; what an earlier version remembered lacks what was added since."""
+
+_LONGEST_ENTRY_POINTS = 20_000
 
 
 def installed_packages(cache: DiskCache | None) -> tuple[Package, ...]:
@@ -55,7 +61,7 @@ def normalised(name: str) -> str:
 
 def _key() -> str:
     """What changes whenever a distribution is installed, removed or replaced."""
-    digest = hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256(f"{_FORMAT} {sys.version}".encode())
     for entry in sys.path:
         digest.update(b"\0" + os.fsencode(entry))
         try:
@@ -78,8 +84,14 @@ def _package(distribution: metadata.Distribution) -> Package | None:
     if not isinstance(name, str) or not isinstance(version, str):
         return None
     origin = _origin(distribution)
+    editable = _is_editable(distribution, origin)
     return Package(
-        name=normalised(name), version=version, editable=_is_editable(distribution, origin), vcs=_revision(origin)
+        name=normalised(name),
+        version=version,
+        editable=editable,
+        vcs=_revision(origin),
+        origin=_place(origin),
+        entry_points=_entry_points(distribution) if editable else "",
     )
 
 
@@ -106,4 +118,22 @@ def _revision(origin: dict[str, Any]) -> str | None:
     info, url = origin.get("vcs_info"), origin.get("url")
     if not isinstance(info, dict) or not isinstance(url, str):
         return None
-    return f"{info.get('vcs', 'vcs')}+{without_credentials(url)}@{info.get('commit_id', '')}"
+    inside = origin.get("subdirectory")
+    part = f"#subdirectory={inside}" if isinstance(inside, str) and inside else ""
+    return f"{info.get('vcs', 'vcs')}+{without_credentials(url)}@{info.get('commit_id', '')}{part}"
+
+
+def _place(origin: dict[str, Any]) -> str | None:
+    """The folder or archive it was installed from, without credentials; None for an index and for a repository."""
+    url = origin.get("url")
+    if not isinstance(url, str) or not url or isinstance(origin.get("vcs_info"), dict):
+        return None
+    return redact(url if url.startswith("file:") else without_credentials(url))
+
+
+def _entry_points(distribution: metadata.Distribution) -> str:
+    """What an editable one offers to others by name: nothing else of its metadata can be made again from its source alone."""
+    try:
+        return (distribution.read_text("entry_points.txt") or "")[:_LONGEST_ENTRY_POINTS]
+    except (OSError, UnicodeError):
+        return ""

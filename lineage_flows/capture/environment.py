@@ -23,11 +23,12 @@ from pydantic import JsonValue
 from lineage_flows.capture.active import unobserved
 from lineage_flows.capture.disk_cache import disk_cache
 from lineage_flows.capture.distributions import installed_packages
+from lineage_flows.capture.kept_wheels import wheels_of
 from lineage_flows.capture.paths import without_credentials
 from lineage_flows.records import Environment
 from lineage_flows.redaction import is_secret_variable, redact
 
-__all__ = ["capture_environment", "environment_digest"]
+__all__ = ["capture_environment", "environment_digest", "local_timezone"]
 
 IMAGE_VARIABLES = (
     "CONTAINER_IMAGE",
@@ -55,13 +56,14 @@ def capture_environment(variables: tuple[str, ...], cache: Path) -> Environment:
 
     Args:
         variables: patterns of the names of environment variables whose values are recorded; secrets' names never match.
-        cache: folder in which the list of packages is remembered from process to process.
+        cache: folder in which the list of packages is remembered from process to process; it lies in the lineage home.
     """
     key = (variables, os.getpid(), tuple(sys.path), *(name in sys.modules for name in NUMERICAL))
     known = _captured.get(key)
     if known is not None:
         return known
     with unobserved():
+        packages = installed_packages(disk_cache(cache))
         environment = Environment(
             python=platform.python_version(),
             implementation=platform.python_implementation(),
@@ -70,13 +72,14 @@ def capture_environment(variables: tuple[str, ...], cache: Path) -> Environment:
             cpu=_cpu(),
             cpu_features=_cpu_features(),
             cpu_count=_cpu_count(),
-            packages=installed_packages(disk_cache(cache)),
+            packages=packages,
+            wheels=wheels_of(packages, cache.parent),
             libraries=_libraries(),
             image=_image(),
             variables=_variables(variables),
             hash_seed=_hash_seed(),
             locale=locale.setlocale(locale.LC_ALL),
-            timezone=_timezone(),
+            timezone=local_timezone(),
         )
     _captured.clear()
     _captured[key] = environment
@@ -210,7 +213,7 @@ def _initial_variable(name: str) -> str | None:
     return next((os.fsdecode(pair[len(prefix) :]) for pair in pairs if pair.startswith(prefix)), None)
 
 
-def _timezone() -> str:
+def local_timezone() -> str:
     """The name of the local time zone: TZ, else what the system's link names, else its abbreviations."""
     if os.environ.get("TZ"):
         return os.environ["TZ"]

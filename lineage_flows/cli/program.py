@@ -18,9 +18,11 @@ from lineage_flows.cli import (
     diff,
     doctor,
     endpoint,
+    environments,
     export,
     init,
     loss,
+    pin,
     policy,
     register,
     replay,
@@ -30,6 +32,7 @@ from lineage_flows.cli import (
     show,
     version,
     walks,
+    wheels,
 )
 from lineage_flows.cli.answer import DONE, FAILED, Answer, print_answer, print_error, quiet_stdout
 from lineage_flows.errors import LineageError
@@ -76,6 +79,9 @@ for verb in (
     replay.replay,
     report.report,
     loss.loss,
+    pin.pin,
+    environments.environments,
+    wheels.wheels,
     deliver.deliver,
     export.export,
     register.register,
@@ -101,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # This process looks at lineage; what it imports of Prefect may not make lineage of its own.
     decline()
-    if "--json" not in given:
+    own = given[: given.index("--")] if "--" in given else given  # what follows is another program's
+    if "--json" not in own:
         return _run(given, None)
     with quiet_stdout() as stdout:
         return _run(given, stdout)

@@ -54,16 +54,31 @@ def replay(
             show_default=False,
         ),
     ] = None,
+    env: Annotated[
+        Literal["current", "rebuild", "auto"],
+        typer.Option(
+            help="Run on what is installed here, on the run's environment rebuilt, or on whichever is the run's."
+        ),
+    ] = "auto",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be done and what to expect; run nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Execute a run again from what lineage recorded alone, and compare every step.
 
-    Exit code 0 when it is identical or equal within tolerance, 1 when it is different, 2 when it could not be done or compared.
+    Exit code 0 when it is identical or equal within tolerance, 1 when it is different, 2 when it could not be done or compared;
+    with --plan 0 when it can be done, and 2 when it cannot.
     """
-    from lineage_flows.replay import replay_run
+    from lineage_flows.replay import plan_replay, replay_run
 
     settings = chosen_settings(context)
     tolerances = given_tolerances(tolerance or ())
+    if plan:
+        from lineage_flows.cli.replay_plan import shown_plan
+
+        found = plan_replay(run, settings=settings, code_path=code, environment=env)
+        return Answer(found, lambda: shown_plan(found), as_json, found.exit_code)
     with progress_bar("restoring") as on_progress:
         report = replay_run(
             run,
@@ -74,6 +89,7 @@ def replay(
             timeout=timeout,
             on_progress=on_progress,
             tolerances=tolerances,
+            environment=env,
         )
     return Answer(report, lambda: _shown(report), as_json, report.exit_code)
 

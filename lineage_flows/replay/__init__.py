@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lineage_flows.replay.outlook import plan_replay
+    from lineage_flows.replay.planned import ReplayPlan
     from lineage_flows.replay.report import ReplayReport
     from lineage_flows.replay.run import replay_run
 
-__all__ = ["ReplayReport", "replay_run"]
+__all__ = ["ReplayPlan", "ReplayReport", "plan_replay", "replay_run"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,6 +19,14 @@ def __getattr__(name: str) -> object:
         from lineage_flows.replay.run import replay_run
 
         return replay_run
+    if name == "plan_replay":
+        from lineage_flows.replay.outlook import plan_replay
+
+        return plan_replay
+    if name == "ReplayPlan":
+        from lineage_flows.replay.planned import ReplayPlan
+
+        return ReplayPlan
     if name == "ReplayReport":
         from lineage_flows.replay.report import ReplayReport
 

@@ -140,7 +140,7 @@ def _replay(spec: ChildSpec, redirector: Redirector) -> ChildResult:
     started, interceptor = start_capture(spec, redirector)
     store = started.session.store
     entry = spec.record.flow.entry
-    sys.path[:] = import_paths(entry, spec.code_root, spec.folders.workspace, sys.path)
+    sys.path[:] = [*import_paths(entry, spec.code_root, spec.folders.workspace, sys.path), *spec.paths]
     sys.argv[:] = [f"{spec.folders.workspace}{entry.path}"]
     if spec.record.flow.module_random is not None:
         randomness.restore_module_states(spec.record.flow.module_random, store.get)

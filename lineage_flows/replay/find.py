@@ -5,7 +5,7 @@ Knows the graph's references and the store; must not know what a replay makes of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lineage_flows.errors import ReplayError
 from lineage_flows.records import RunRecord, read_run_record
@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from lineage_flows.graph.runs import RunSummary
     from lineage_flows.settings import Settings
 
-__all__ = ["find_record"]
+__all__ = ["FoundRecord", "find_record"]
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped"})
 """Statuses of an action after its end, in SageMaker's words."""
 
 
-def find_record(reference: str, settings: Settings, store: Store) -> tuple[RunRecord, tuple[str, ...]]:
-    """The record of the run to replay, and what is to be said about the choice.
+class FoundRecord(NamedTuple):
+    """The record of the run to replay, what is to be said about the choice, and the hash by which the graph names the record."""
+
+    record: RunRecord
+    notes: tuple[str, ...]
+    digest: str
+
+
+def find_record(reference: str, settings: Settings, store: Store) -> FoundRecord:
+    """The record of the run to replay.
 
     A replay names the run it repeats: that one is replayed again, since what a replay restored it did not capture anew.
 
@@ -53,7 +61,7 @@ def find_record(reference: str, settings: Settings, store: Store) -> tuple[RunRe
         keeper.close()
     if run.record_digest is None:
         raise _no_record(run)
-    return read_run_record(store.get(run.record_digest)), notes
+    return FoundRecord(read_run_record(store.get(run.record_digest)), notes, run.record_digest)
 
 
 def _no_record(run: RunSummary) -> ReplayError:

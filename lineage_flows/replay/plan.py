@@ -18,7 +18,7 @@ from lineage_flows.replay.folders import files_of, folders_of
 if TYPE_CHECKING:
     from lineage_flows.content import Store
 
-__all__ = ["Plan", "first_reads", "make_plan", "touched"]
+__all__ = ["Plan", "check_code", "check_level", "first_reads", "is_substituted", "make_plan", "members", "touched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None,
         BlobMissingError: the store does not hold a blob that the replay needs.
         ContentError: the list of a folder's files was altered or cannot be trusted.
     """
-    _check_level(record)
-    _check_code(record, code_path)
+    check_level(record)
+    check_code(record, code_path)
     said = list(notes)
     reads = first_reads(record)
     folders = folders_of(reads)
@@ -71,13 +71,13 @@ def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None,
     substitutes = {
         step.run_id: step.output.blob
         for step in record.steps
-        if _is_substituted(step) and step.output and step.output.blob
+        if is_substituted(step) and step.output and step.output.blob
     }
     unkept = {
         path: item for path, item in reads.items() if item.blob is None and not _only_read_by(path, substitutes, record)
     }
     said.extend(_notes(record, substitutes))
-    blobs = tuple(dict.fromkeys([*_needed(record, files, substitutes), *sorted(lists), *_members(record, store)]))
+    blobs = tuple(dict.fromkeys([*_needed(record, files, substitutes), *sorted(lists), *members(record, store)]))
     _ask(blobs, store)
     return Plan(record, files, unkept, folders, substitutes, code_path, blobs, tuple(said))
 
@@ -113,7 +113,12 @@ def touched(record: RunRecord) -> list[DatasetRef]:
     return [item for datasets in runs for item in datasets if item.path.startswith("/")]
 
 
-def _check_level(record: RunRecord) -> None:
+def check_level(record: RunRecord) -> None:
+    """Refuse a run that was captured at a level that keeps no contents.
+
+    Raises:
+        ReplayError: it was.
+    """
     flow = record.flow
     if flow.level not in {"inputs", "all"}:
         raise ReplayError(
@@ -123,7 +128,13 @@ def _check_level(record: RunRecord) -> None:
         )
 
 
-def _check_code(record: RunRecord, code_path: Path | None) -> None:
+def check_code(record: RunRecord, code_path: Path | None) -> None:
+    """Refuse a run whose code cannot be laid out.
+
+    Raises:
+        CodeNotRestorableError: its source code was not kept.
+        ReplayError: the folder with other code is none.
+    """
     flow = record.flow
     what = f"the code of run {flow.run_id} ({flow.run_name}) cannot be restored"
     if flow.entry.path is None:
@@ -153,7 +164,7 @@ def _check_code(record: RunRecord, code_path: Path | None) -> None:
         raise CodeNotRestorableError(what, why=f"{entry} was left out, since it is larger than the size cap")
 
 
-def _is_substituted(step: StepRecord) -> bool:
+def is_substituted(step: StepRecord) -> bool:
     """A step that read what cannot be served again, or whose result came out of Prefect's cache and not from its code."""
     return bool(step.unrestorable) or step.cached
 
@@ -171,7 +182,7 @@ def _only_read_by(path: str, substitutes: dict[str, BlobRef], record: RunRecord)
 
 def _notes(record: RunRecord, substitutes: dict[str, BlobRef]) -> Iterable[str]:
     for step in record.steps:
-        if step.run_id not in substitutes and _is_substituted(step):
+        if step.run_id not in substitutes and is_substituted(step):
             reason = (
                 f"reads what lineage cannot serve again ({step.unrestorable[0]})"
                 if step.unrestorable
@@ -195,7 +206,7 @@ def _needed(record: RunRecord, files: dict[str, BlobRef], substitutes: dict[str,
     return [blob.digest for blob in found if blob is not None]
 
 
-def _members(record: RunRecord, store: Store) -> Iterable[str]:
+def members(record: RunRecord, store: Store) -> Iterable[str]:
     """The blobs that a source tree in the form of a list of files names in turn."""
     code = record.flow.code
     if code is None or code.blob is None or code.format != "files":

@@ -22,13 +22,19 @@ from typing import Self
 from lineage_flows.errors import ReplayError
 from lineage_flows.policy import rules_json
 from lineage_flows.records import Environment, RunRecord
+from lineage_flows.replay.choice import Interpreter
+from lineage_flows.replay.environments import Built
+from lineage_flows.replay.machine import machine_variables
 from lineage_flows.replay.report import ChildResult
 from lineage_flows.replay.spawned import write_site
 from lineage_flows.replay.spec import ChildSpec
 from lineage_flows.replay.workspace import Workspace, code_root
 from lineage_flows.settings import Settings
 
-__all__ = ["Pipes", "child_environment", "execute", "requested_by"]
+__all__ = ["HERE", "Pipes", "child_environment", "compiled", "execute", "requested_by"]
+
+HERE = Interpreter()
+"""The interpreter of this process."""
 
 _GRACE = 10.0
 """Seconds between asking the child to end (Prefect then marks the flow run as crashed) and ending it."""
@@ -79,6 +85,7 @@ def execute(
     *,
     timeout: float | None,
     on_progress: Callable[[str, int, int], None],
+    interpreter: Interpreter = HERE,
 ) -> ChildResult:
     """Run the child to its end and read what it left.
 
@@ -89,6 +96,7 @@ def execute(
         environment: its environment variables.
         timeout: seconds; None for no limit.
         on_progress: called with each starting step.
+        interpreter: what executes it.
 
     Raises:
         ReplayError: it was stopped at the time limit, or ended without leaving a result.
@@ -101,7 +109,13 @@ def execute(
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches the parent, which ends the child and all that it started.
         child = subprocess.Popen(  # noqa: S603 - this interpreter, this package
-            [sys.executable, "-P", "-m", "lineage_flows.replay.child", str(path)],
+            [
+                interpreter.python or sys.executable,
+                *_options(interpreter),
+                "-m",
+                "lineage_flows.replay.child",
+                str(path),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -137,7 +151,11 @@ def execute(
 
 
 def child_environment(
-    record: RunRecord, recorded: Environment | None, settings: Settings, workspace: Workspace
+    record: RunRecord,
+    recorded: Environment | None,
+    settings: Settings,
+    workspace: Workspace,
+    interpreter: Interpreter = HERE,
 ) -> dict[str, str]:
     """The environment variables of the child: this process's, with the original's values where those were recorded.
 
@@ -146,6 +164,7 @@ def child_environment(
         recorded: its environment; None when it was not kept.
         settings: the lineage settings of this process, which the child is to share.
         workspace: where the child keeps its temporary files and Prefect's results.
+        interpreter: what executes the child; the programs of a rebuilt environment come first on its ``PATH``.
     """
     found = {
         name: value
@@ -158,13 +177,21 @@ def child_environment(
             name: value for name, value in found.items() if not any(fnmatch.fnmatchcase(name, rule) for rule in allowed)
         }
         found.update({name: value for name, value in recorded.variables.items() if "\0" not in value})
+        found.update(machine_variables(recorded))
         if recorded.hash_seed is not None:
             found["PYTHONHASHSEED"] = recorded.hash_seed
-    found["PYTHONPATH"] = os.pathsep.join([str(workspace.base / _SITE), *_python_path(record)])
+    built = interpreter.built
+    # What is on this process's own path is no part of a rebuilt environment.
+    others = _python_path(record) if built is None else []
+    found["PYTHONPATH"] = os.pathsep.join([str(workspace.base / _SITE), *others])
+    if built is not None:
+        programs = Path(built.python).parent
+        found["PATH"] = os.pathsep.join([str(programs), *filter(None, [found.get("PATH")])])
+        found["VIRTUAL_ENV"] = str(programs.parent)
     temporary = workspace.at(tempfile.gettempdir())
     temporary.mkdir(parents=True, exist_ok=True)
     found.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))
-    found.update(_prefect(workspace))
+    found.update(_prefect(workspace, interpreter))
     found.update(_lineage(record, settings))
     if record.flow.deployment is not None:
         found["PREFECT__RUNTIME__DEPLOYMENT__ID"] = record.flow.deployment.id
@@ -188,14 +215,33 @@ def requested_by() -> str:
         return ""
 
 
-def _prefect(workspace: Workspace) -> dict[str, str]:
+def _options(interpreter: Interpreter) -> list[str]:
+    """``-P``: the working directory is not imported from.
+
+    A rebuilt environment has no byte code yet, and the guard lets none be written among its packages: it is kept beside them, so
+    that only the first replay compiles.
+    """
+    if interpreter.built is None:
+        return ["-P"]
+    return ["-P", "-X", f"pycache_prefix={compiled(interpreter.built)}"]
+
+
+def compiled(built: Built) -> Path:
+    """Where the byte code of a rebuilt environment's packages lies."""
+    return Path(built.python).parents[2] / "compiled"
+
+
+def _prefect(workspace: Workspace, interpreter: Interpreter) -> dict[str, str]:
     """The parent's API; results start empty, so that a cache answers what it did within the original, and no more."""
     from prefect.settings import get_current_settings
 
     current = get_current_settings()
     results = workspace.base / "results"
     found = {
-        "PREFECT_HOME": str(current.home),
+        # Without a server each process keeps Prefect's database itself, and another version may not be let at it.
+        "PREFECT_HOME": str(
+            workspace.base / "prefect" if interpreter.other_prefect and not current.api.url else current.home
+        ),
         "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(results),
     }
     if current.api.url:

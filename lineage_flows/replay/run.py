@@ -5,27 +5,34 @@ Knows the parts of a replay and their order; must not know what a step is compar
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lineage_flows.errors as errors_module
 from lineage_flows.errors import LineageError, ReplayError
 from lineage_flows.records import Environment, ReplayInfo, RunRecord
+from lineage_flows.replay.choice import EnvironmentMode, Interpreter, choose, entered
 from lineage_flows.replay.clock import ClockMode
+from lineage_flows.replay.editable import editable_paths, write_metadata
 from lineage_flows.replay.find import find_record
 from lineage_flows.replay.plan import Plan, make_plan
-from lineage_flows.replay.process import Pipes, child_environment, execute, requested_by
+from lineage_flows.replay.process import Pipes, child_environment, compiled, execute, requested_by
 from lineage_flows.replay.report import ChildResult, Failure, ReplayReport
 from lineage_flows.replay.spec import ChildSpec, Folders
-from lineage_flows.replay.workspace import Workspace, code_root, places, unusable
+from lineage_flows.replay.workspace import WORKSPACE_PREFIX, Workspace, code_root, places, unusable
 from lineage_flows.settings import Settings, load_settings
 from lineage_flows.tolerances import ToleranceRule
 
 if TYPE_CHECKING:
     from lineage_flows.content import Store
+    from lineage_flows.records import Package
 
-__all__ = ["replay_run"]
+__all__ = ["recorded_environment", "replay_run"]
+
+_EDITABLE = "editable"
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -45,6 +52,7 @@ def replay_run(
     timeout: float | None = None,
     on_progress: OnProgress | None = None,
     tolerances: Iterable[ToleranceRule] = (),
+    environment: EnvironmentMode = "auto",
 ) -> ReplayReport:
     """Execute a run again from what lineage recorded alone, and compare every step.
 
@@ -59,6 +67,8 @@ def replay_run(
         on_progress: called with the name of the step that starts now ("" at the end), how many steps have started before it, and
             how many the original had. From another thread.
         tolerances: rules of tolerance beside those of the settings; of equally specific ones these decide.
+        environment: what it runs on: what is installed here (``current``), the run's environment built anew (``rebuild``), or
+            whichever is the run's (``auto``), see ``choice.choose``.
 
     Returns:
         The report; its verdict may be ``different``.
@@ -75,31 +85,65 @@ def replay_run(
     settings = settings or load_settings()
     settings = settings.model_copy(update={"tolerances": (*settings.tolerances, *tolerances)})
     store = open_store(settings.blobs_url)
-    record, notes = find_record(reference, settings, store)
+    record, notes, digest = find_record(reference, settings, store)
     if clock != "now":
         notes = (*notes, _CLOCK_NOTES[clock])
     plan = make_plan(record, store, code_path=code_path.absolute() if code_path else None, notes=notes)
     _verify(plan, store)
-    with Workspace(keep=keep) as workspace:
+    recorded = recorded_environment(record, store)
+    progress = on_progress or _silent
+    choice = choose(environment, recorded, record, settings)
+    with (
+        entered(choice, record, settings, store, timeout=timeout, on_progress=progress) as interpreter,
+        Workspace(keep=keep) as workspace,
+    ):
+        plan = replace(plan, notes=(*plan.notes, *interpreter.notes))
         workspace.build(plan, store)
         with Pipes() as pipes:
-            spec = _spec(plan, workspace, pipes, settings, store).model_copy(update={"clock": clock})
-            environment = child_environment(record, _recorded(record, store), settings, workspace)
+            editable = choice.wanted.editable if choice.wanted is not None else ()
+            spec = _spec(plan, workspace, pipes, settings, store, interpreter=interpreter, editable=editable)
+            spec = spec.model_copy(update={"clock": clock, "record_digest": digest})
+            variables = child_environment(record, recorded, settings, workspace, interpreter)
             try:
                 result = execute(
-                    spec, pipes, workspace, environment, timeout=timeout, on_progress=on_progress or _silent
+                    spec, pipes, workspace, variables, timeout=timeout, on_progress=progress, interpreter=interpreter
                 )
             except OSError as error:
                 raise unusable(error) from error
+            finally:
+                _forget_compiled(interpreter, workspace)
         return _report(result, record, workspace if keep else None)
 
 
-def _spec(plan: Plan, workspace: Workspace, pipes: Pipes, settings: Settings, store: Store) -> ChildSpec:
-    record = plan.record
+def _forget_compiled(interpreter: Interpreter, workspace: Workspace) -> None:
+    """The workspace's own modules were compiled beside the environment's, and go with it; those of killed replays go, too."""
+    if interpreter.built is None:
+        return
+    shutil.rmtree(f"{compiled(interpreter.built)}{workspace.base}", ignore_errors=True)
+    for left in Path(f"{compiled(interpreter.built)}{workspace.base.parent}").glob(f"{WORKSPACE_PREFIX}*"):
+        if not (workspace.base.parent / left.name).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _spec(
+    plan: Plan,
+    workspace: Workspace,
+    pipes: Pipes,
+    settings: Settings,
+    store: Store,
+    *,
+    interpreter: Interpreter,
+    editable: tuple[Package, ...],
+) -> ChildSpec:
+    record, built = plan.record, interpreter.built
+    paths: tuple[str, ...] = ()
+    if built is not None:  # it has nothing installed in editable form
+        write_metadata(editable, workspace.base / _EDITABLE)
+        paths = (*editable_paths(editable, record, workspace.root), str(workspace.base / _EDITABLE))
     return ChildSpec(
         record=record,
         base=str(workspace.base),
-        folders=Folders.of(places(plan, workspace, settings, store.url)),
+        folders=Folders.of(places(plan, workspace, settings, store.url, built.paths if built else ())),
         substitutes=plan.substitutes,
         code_replaced=plan.code_path is not None,
         code_root=code_root(record),
@@ -108,10 +152,11 @@ def _spec(plan: Plan, workspace: Workspace, pipes: Pipes, settings: Settings, st
         notes=plan.notes,
         alive=pipes.alive,
         progress=pipes.progress,
+        paths=paths,
     )
 
 
-def _recorded(record: RunRecord, store: Store) -> Environment | None:
+def recorded_environment(record: RunRecord, store: Store) -> Environment | None:
     """The environment of the original; a replay can do without, and says so in what differs."""
     ref = record.flow.environment
     if ref is None or ref.blob is None:

@@ -68,6 +68,7 @@ class ChildSpec(Frozen):
         notes: passed on into the outcome.
         alive: descriptor of a pipe the parent holds open as long as it lives.
         progress: descriptor the child writes the names of starting steps to.
+        paths: folders that follow last on its ``sys.path``: what a rebuilt interpreter does not have installed in editable form.
     """
 
     record: RunRecord
@@ -83,3 +84,4 @@ class ChildSpec(Frozen):
     notes: tuple[str, ...] = ()
     alive: int
     progress: int
+    paths: tuple[str, ...] = ()

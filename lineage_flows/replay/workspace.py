@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from lineage_flows.content import Store
 
-__all__ = ["Workspace", "code_root", "places", "unusable"]
+__all__ = ["WORKSPACE_PREFIX", "Workspace", "code_root", "places", "unusable"]
 
-_PREFIX = "lf-replay-"
+WORKSPACE_PREFIX = "lf-replay-"
 _MIRROR = "w"
 _LOCK = "lock"
 
@@ -52,7 +52,7 @@ class Workspace:
         self.keep = keep
         try:
             _remove_abandoned(Path(tempfile.gettempdir()))
-            self.base = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+            self.base = Path(tempfile.mkdtemp(prefix=WORKSPACE_PREFIX)).resolve()
             # Locked before it has its name: who looks for abandoned workspaces never finds a lock that is not held yet.
             self._lock = (self.base / "taken").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,8 +204,18 @@ def code_root(record: RunRecord) -> str:
     return flow.code.root if flow.code is not None else os.path.dirname(flow.entry.path or "/")  # noqa: PTH120 - as above
 
 
-def places(plan: Plan, workspace: Workspace, settings: Settings, store_url: str) -> Places:
-    """What the folders of the original and of this machine mean to the replay."""
+def places(
+    plan: Plan, workspace: Workspace, settings: Settings, store_url: str, interpreter: Iterable[str] = ()
+) -> Places:
+    """What the folders of the original and of this machine mean to the replay.
+
+    Args:
+        plan: what is replayed.
+        workspace: where.
+        settings: name the lineage home.
+        store_url: where blobs lie.
+        interpreter: folders of the interpreter that executes it; none for this one's own.
+    """
     record = plan.record
     entry = record.flow.entry
     roots = [code_root(record), entry.working_directory, *entry.import_roots]
@@ -224,7 +234,7 @@ def places(plan: Plan, workspace: Workspace, settings: Settings, store_url: str)
         roots=tuple(sorted({root.rstrip("/") for root in roots if _is_narrow(root)})),
         known=frozenset(known),
         listed=frozenset(folders | held),
-        readable=_interpreter(),
+        readable=_interpreter(interpreter),
         writable=_own_folders(workspace, settings, store_url),
         assumed=frozenset(written),
     )
@@ -245,13 +255,14 @@ def _is_narrow(root: str) -> bool:
     return not any(path.is_relative_to(folder) for path in shared)
 
 
-def _interpreter() -> tuple[str, ...]:
+def _interpreter(other: Iterable[str]) -> tuple[str, ...]:
     """Python, its libraries and what is installed for it: code that the environment names by version, read where it is."""
-    paths = sysconfig.get_paths()
-    found = [path for name, path in paths.items() if name != "data"]
-    found.extend([*site.getsitepackages(), site.getusersitepackages()])
-    if sys.prefix != sys.base_prefix:
-        found.append(sys.prefix)
+    found = list(other)
+    if not found:
+        found.extend(path for name, path in sysconfig.get_paths().items() if name != "data")
+        found.extend([*site.getsitepackages(), site.getusersitepackages()])
+        if sys.prefix != sys.base_prefix:
+            found.append(sys.prefix)
     found.append(str(Path(__file__).resolve().parents[1]))  # this package, when it is installed as editable
     return tuple(sorted({*found, *(real_path(path) for path in found)}))
 
@@ -310,7 +321,7 @@ def _remove(folder: Path) -> None:
 
 def _remove_abandoned(temporary: Path) -> None:
     """Remove workspaces of replays that were killed: nobody holds their lock."""
-    for folder in temporary.glob(f"{_PREFIX}*"):
+    for folder in temporary.glob(f"{WORKSPACE_PREFIX}*"):
         try:
             with (folder / _LOCK).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -164,9 +164,9 @@ def test_the_image_is_said_only_by_who_knows(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
-    assert environment._timezone() == "Europe/Berlin"
+    assert environment.local_timezone() == "Europe/Berlin"
     monkeypatch.delenv("TZ")
-    assert environment._timezone()
+    assert environment.local_timezone()
 
 
 # --------------------------------------------------------------------------------------------------------------- packages
@@ -186,6 +186,14 @@ def test_how_a_package_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     site, project = tmp_path / "site-packages", tmp_path / "project"
     install(site, "From_Index", "1.0")
     install(site, "editable", "0.1", {"url": "file:///home/me/editable", "dir_info": {"editable": True}})
+    (site / "editable-0.1.dist-info" / "entry_points.txt").write_text("[desk]\nvenue = desk.venue\n")
+    install(site, "archive", "1.5", {"url": "https://me:token@files.example.org/a.whl?token=x", "archive_info": {}})
+    install(
+        site,
+        "part",
+        "2.1",
+        {"url": "https://git.example.org/y.git", "vcs_info": {"vcs": "git", "commit_id": "d"}, "subdirectory": "p"},
+    )
     install(site, "local", "0.2", {"url": "file:///home/me/local", "dir_info": {}})
     install(
         site,
@@ -198,14 +206,17 @@ def test_how_a_package_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     install(project, "developed", "4", kind="egg-info")
     (site / "broken-1.dist-info").mkdir()
     monkeypatch.setattr(sys, "path", [str(site), str(project), str(tmp_path / "nowhere")])
+    points = "[desk]\nvenue = desk.venue\n"
     assert installed_packages(None) == (
+        Package(name="archive", version="1.5", origin="https://files.example.org/a.whl"),
         Package(name="developed", version="4", editable=True),
-        Package(name="editable", version="0.1", editable=True),
+        Package(name="editable", version="0.1", editable=True, origin="file:///home/me/editable", entry_points=points),
         Package(name="from-git", version="2.0", vcs="git+https://git.example.org/x.git@abc123"),
         Package(name="from-index", version="1.0"),
         Package(name="list", version="3"),
-        Package(name="local", version="0.2"),
+        Package(name="local", version="0.2", origin="file:///home/me/local"),
         Package(name="odd", version="3"),
+        Package(name="part", version="2.1", vcs="git+https://git.example.org/y.git@d#subdirectory=p"),
     )
 
 

@@ -46,7 +46,15 @@ def test_an_identical_replay_is_exit_code_0(call, home, replayed) -> None:
     assert said.out.splitlines()[-1] == "5 of 5 steps identical"
     assert asked["reference"] == "brave-otter"
     assert (asked["code_path"], asked["keep"], asked["timeout"]) == (None, False, None)
+    assert asked["environment"] == "auto"
     assert asked["settings"].home == home
+
+
+def test_the_environment_is_passed_on_and_only_one_of_three(call, home, replayed) -> None:
+    asked = replayed(report())
+    assert call("replay", "x", "--env", "rebuild").code == 0
+    assert asked["environment"] == "rebuild"
+    assert call("replay", "x", "--env", "other").code == 2
 
 
 def test_an_equivalent_replay_is_exit_code_0(call, home, replayed) -> None:

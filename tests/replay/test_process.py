@@ -9,6 +9,8 @@ import pytest
 
 from lineage_flows.errors import ReplayError
 from lineage_flows.records import DeploymentRef, ReplayInfo
+from lineage_flows.replay.choice import Interpreter
+from lineage_flows.replay.environments import Built
 from lineage_flows.replay.process import Pipes, child_environment, execute
 from lineage_flows.replay.spec import ChildSpec, Folders
 from lineage_flows.replay.workspace import Workspace
@@ -94,3 +96,33 @@ def test_a_child_that_dies_is_said_to_have(workspace, monkeypatch, tmp_path, bod
         execute(spec(workspace, pipes), pipes, workspace, dict(os.environ), timeout=60, on_progress=lambda *_: None)
     assert said in str(error.value)
     assert {path.name for path in Path("/proc/self/fd").iterdir()} == before, "descriptors were left open"
+
+
+def built(folder: Path) -> Interpreter:
+    found = Built(digest="d", python=f"{folder}/env/bin/python", version="3", paths=(), site="", packages=1, seconds=0)
+    return Interpreter(found.python, found, other_prefect=True)
+
+
+def test_in_a_rebuilt_environment_its_programs_come_first_and_nothing_of_here_is_imported(
+    workspace, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PYTHONPATH", "/opt/libs")
+    monkeypatch.setenv("PATH", "/usr/bin")
+    settings = load_settings(home=tmp_path / "home")
+    found = child_environment(Run().record(), None, settings, workspace, built(tmp_path))
+    assert found["PATH"] == f"{tmp_path}/env/bin:/usr/bin"
+    assert found["VIRTUAL_ENV"] == f"{tmp_path}/env"
+    assert found["PYTHONPATH"] == str(workspace.base / "site")
+
+
+def test_another_prefect_gets_a_home_of_its_own_unless_there_is_a_server(workspace, monkeypatch, tmp_path):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    settings = load_settings(home=tmp_path / "home")
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        here = child_environment(Run().record(), None, settings, workspace)
+        there = child_environment(Run().record(), None, settings, workspace, built(tmp_path))
+    assert here["PREFECT_HOME"] != there["PREFECT_HOME"] == str(workspace.base / "prefect")
+    with temporary_settings(updates={PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        found = child_environment(Run().record(), None, settings, workspace, built(tmp_path))
+    assert found["PREFECT_HOME"] == here["PREFECT_HOME"]
