@@ -72,7 +72,7 @@ def test_a_replay_finds_its_record_there(endpoint: Endpoint, home: Path) -> None
         spool.accept(event)
     deliver_once(spool, receivers(settings), home)
     spool.close()
-    found, notes = find_record(FLOW_ID, settings, store)
+    found, notes, _ = find_record(FLOW_ID, settings, store)
     assert found.flow.run_id == FLOW_ID
     assert notes == ()
 
