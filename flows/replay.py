@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
@@ -20,6 +20,7 @@ from lineage_flows.capture.internal import internal
 from lineage_flows.errors import ReplayError
 from lineage_flows.losses import day_of
 from lineage_flows.replay import ReplayReport, replay_run
+from lineage_flows.replay.asked import Asked
 
 
 def _name() -> str:
@@ -40,6 +41,8 @@ def replay(
     date: dt.date | None = None,
     at: AwareDatetime | None = None,
     code: str | None = "",
+    from_step: str | None = "",
+    what_if: dict[str, Any] | None = None,
     clock: Literal["now", "captured", "frozen"] = "now",
     timeout: Annotated[float, Field(gt=0)] | None = None,
     environment: Literal["auto", "current", "rebuild"] = "auto",
@@ -53,6 +56,8 @@ def replay(
         date: A day in UTC: the last run that had completed by its end is meant. Empty: the latest.
         at: In place of a day a moment: the last run that had completed by then is meant.
         code: A folder whose code is executed in place of the captured code.
+        from_step: Only this step, and what depends on it, is executed; the others get their captured results.
+        what_if: Parameters that the flow is called with in place of what it had, by name.
         clock: The time that the code sees: the present, the original's, or the original's standing still at each step's start.
         timeout: Seconds after which the replay is stopped.
         environment: What it runs on: whichever is the run's, what is installed here, or the run's environment rebuilt.
@@ -67,6 +72,7 @@ def replay(
         clock=clock,
         timeout=timeout,
         environment=environment,
+        asked=Asked(from_step or None, parameters=what_if or {}),
     )
     create_table_artifact(
         key="replay-verdict", table=_table(report), description=f"**{report.verdict}**: {report.summary}"

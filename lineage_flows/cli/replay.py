@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,10 +12,12 @@ from lineage_flows.cli.answer import Answer, AsJson, progress_bar
 from lineage_flows.cli.compared import given_tolerances, values_shown
 from lineage_flows.cli.diff import steps_table
 from lineage_flows.cli.opened import chosen_settings
+from lineage_flows.errors import LineageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from pydantic import JsonValue
     from rich.console import RenderableType
 
     from lineage_flows.replay import ReplayReport
@@ -60,6 +63,32 @@ def replay(
             help="Run on what is installed here, on the run's environment rebuilt, or on whichever is the run's."
         ),
     ] = "auto",
+    from_step: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Execute only this step (task, task#2, run name or id) and what depends on it.",
+            show_default=False,
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Execute only this step; may be given more than once.", show_default=False)
+    ] = None,
+    changed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="What if: call the flow with this parameter in place of what it had; JSON, or text. May be given more than once.",
+            metavar="NAME=VALUE",
+            show_default=False,
+        ),
+    ] = None,
+    allow_live: Annotated[
+        bool,
+        typer.Option(
+            "--allow-live", help="What if: let steps read what was not captured for other inputs as it is now."
+        ),
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be done and what to expect; run nothing.")
     ] = False,
@@ -71,13 +100,15 @@ def replay(
     with --plan 0 when it can be done, and 2 when it cannot.
     """
     from lineage_flows.replay import plan_replay, replay_run
+    from lineage_flows.replay.asked import Asked
 
     settings = chosen_settings(context)
     tolerances = given_tolerances(tolerance or ())
+    asked = Asked(from_step, tuple(only or ()), _parameters(changed or ()), allow_live)
     if plan:
         from lineage_flows.cli.replay_plan import shown_plan
 
-        found = plan_replay(run, settings=settings, code_path=code, environment=env)
+        found = plan_replay(run, settings=settings, code_path=code, environment=env, asked=asked)
         return Answer(found, lambda: shown_plan(found), as_json, found.exit_code)
     with progress_bar("restoring") as on_progress:
         report = replay_run(
@@ -90,8 +121,27 @@ def replay(
             on_progress=on_progress,
             tolerances=tolerances,
             environment=env,
+            asked=asked,
         )
     return Answer(report, lambda: _shown(report), as_json, report.exit_code)
+
+
+def _parameters(given: Sequence[str]) -> dict[str, JsonValue]:
+    """Values by name: JSON where it is some, else text.
+
+    Raises:
+        LineageError: one has no name.
+    """
+    found: dict[str, JsonValue] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise LineageError(f"--set {text!r} names no parameter", fix="write --set NAME=VALUE")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError:
+            found[name.strip()] = value
+    return found
 
 
 def _shown(report: ReplayReport) -> Iterator[RenderableType]:

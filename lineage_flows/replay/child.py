@@ -145,7 +145,7 @@ def _replay(spec: ChildSpec, redirector: Redirector) -> ChildResult:
     if spec.record.flow.module_random is not None:
         randomness.restore_module_states(spec.record.flow.module_random, store.get)
     flow = load_flow(spec.record, spec.folders.workspace)
-    parameters = load_parameters(spec.record, flow.fn, store.get, redirector)
+    parameters = load_parameters(spec.record, flow.fn, store.get, redirector, spec.parameters)
     try:
         _run(flow, parameters, spec)
     except (Exception, SystemExit) as error:  # the flow's own: how it ends is part of what is compared

@@ -21,9 +21,10 @@ from lineage_flows.compare import Change, Folders, Judge, compare_steps
 from lineage_flows.compare.code import ComparedCode
 from lineage_flows.compare.difference import environment_difference
 from lineage_flows.compare.sources import read_folder, read_tree
+from lineage_flows.compare.steps import input_key
 from lineage_flows.content import load_value
-from lineage_flows.errors import LineageError
-from lineage_flows.records import BlobRef, FlowRecord, RandomStates, ReplayOutcome, RunRecord
+from lineage_flows.errors import LineageError, ReplayError
+from lineage_flows.records import BlobRef, FlowRecord, RandomStates, ReplayOutcome, RunRecord, StepRecord
 from lineage_flows.replay.matching import Matcher, started_alone
 from lineage_flows.ui.replay_page import replay_page
 
@@ -49,6 +50,7 @@ class ReplayInterceptor:
         self._store = store
         self._clock = clock
         self._matcher = Matcher(spec.record)
+        self._live: list[str] = []
         self._alone = started_alone(spec.record)
 
     def original_path(self, path: str) -> str:
@@ -78,12 +80,35 @@ class ReplayInterceptor:
             return None
         blob = self._spec.substitutes.get(original.run_id)
         with self._remembering():
-            if blob is not None:
+            if blob is not None and self._fits(original, step):
                 # The pickle's hash is in the run record, whose own hash is on the graph; the user asked for this replay.
                 return Substitute(load_value(self._store.get(blob.digest), blob.format, trust_pickle=True))
             self._restore(original.random, alone=original.run_id in self._alone)
         self._clock.anchor(original.started)
         return None
+
+    def _fits(self, original: StepRecord, step: StepStart) -> bool:
+        """Whether a captured result is one for what the step is given now; False when it is to be executed instead.
+
+        Raises:
+            ReplayError: it is not, and the step reads what must not be read anew.
+        """
+        what_if = bool(self._spec.parameters) or self._spec.code_replaced
+        if not what_if or input_key(step.inputs) == input_key(original.inputs):
+            return True
+        if not original.unrestorable:
+            return False
+        name = f"step {step.task_name}#{original.index}"
+        if not self._spec.allow_live:
+            raise ReplayError(
+                f"{name} cannot be restored",
+                why=f"it is given something else than then, and {original.unrestorable[0]} is not captured for that",
+                fix="let it read that as it is now with --allow-live, which the report will say",
+            )
+        self._live.append(
+            f"{name} read live what was not captured ({original.unrestorable[0]}): it is not the original's"
+        )
+        return False
 
     def conclude(self, record: RunRecord) -> ReplayOutcome:
         """Compare the replay with its original."""
@@ -110,7 +135,7 @@ class ReplayInterceptor:
             steps=found.steps,
             result=found.result,
             first_divergence=found.first_divergence,
-            notes=(*self._spec.notes, *found.notes),
+            notes=(*self._spec.notes, *dict.fromkeys(self._live), *found.notes),
             first_inexact=found.first_inexact,
             values=found.values,
             tolerances=tuple(map(str, self._spec.tolerances)),

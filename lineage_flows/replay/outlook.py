@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage_flows.errors import LineageError
+from lineage_flows.replay.asked import Asked, check_parameters, choose_steps
 from lineage_flows.replay.choice import Choice, EnvironmentMode, choose
 from lineage_flows.replay.find import find_record
 from lineage_flows.replay.matching import started_alone
@@ -37,6 +38,7 @@ def plan_replay(
     settings: Settings | None = None,
     code_path: Path | None = None,
     environment: EnvironmentMode = "auto",
+    asked: Asked | None = None,
 ) -> ReplayPlan:
     """Say what ``replay_run`` with the same arguments would do; nothing is executed, built or written.
 
@@ -45,6 +47,7 @@ def plan_replay(
         settings: where graph and blobs lie; read from environment and pyproject.toml when None.
         code_path: a folder whose code would be executed in place of the captured code.
         environment: see ``replay_run``.
+        asked: see ``replay_run``.
 
     Raises:
         UnknownReferenceError: nothing is called so; AmbiguousReferenceError: more than one run is.
@@ -57,7 +60,7 @@ def plan_replay(
     settings = settings or load_settings()
     store = open_store(settings.blobs_url)
     record, notes, _ = find_record(reference, settings, store)
-    return plan_run(record, store, settings, code_path=code_path, environment=environment, notes=notes)
+    return plan_run(record, store, settings, code_path=code_path, environment=environment, notes=notes, asked=asked)
 
 
 def plan_run(
@@ -68,14 +71,18 @@ def plan_run(
     code_path: Path | None = None,
     environment: EnvironmentMode = "auto",
     notes: Iterable[str] = (),
+    asked: Asked | None = None,
 ) -> ReplayPlan:
     """The same of a record that is at hand."""
     code = code_path.absolute() if code_path else None
+    asked = asked or Asked()
+    chosen = choose_steps(record, asked)
+    notes = (*notes, *check_parameters(record, asked.parameters), *chosen.notes)
     missing = [*_missing(record, store, code)]
     files, said = 0, tuple(notes)
     if not missing:
         try:
-            plan = make_plan(record, store, code_path=code, notes=notes)
+            plan = make_plan(record, store, code_path=code, notes=notes, restored=chosen.restored)
         except LineageError as error:
             missing.append(_of(error))
         else:
@@ -86,7 +93,7 @@ def plan_run(
     if choice.problem is not None:
         missing.append(_of(choice.problem))
     missing.extend(_absent(record, recorded))
-    steps = _steps(record)
+    steps = _steps(record, frozenset(chosen.restored))
     reasons = (*_flow_reasons(record), *_environment_reasons(choice))
     doubtful = bool(reasons) or any(step.expected == "may differ" for step in steps) or bool(missing)
     return ReplayPlan(
@@ -204,11 +211,12 @@ def _of(error: LineageError) -> Missing:
 # --------------------------------------------------------------------------------------------------------- what is to be expected
 
 
-def _steps(record: RunRecord) -> tuple[StepOutlook, ...]:
+def _steps(record: RunRecord, chosen: frozenset[str]) -> tuple[StepOutlook, ...]:
     alone, moved = started_alone(record), _generators_moved(record)
     found = []
     for step in record.steps:
-        restored = is_substituted(step) and step.output is not None and step.output.blob is not None
+        kept = step.output is not None and step.output.blob is not None
+        restored = step.run_id in chosen or (is_substituted(step) and kept)
         if restored:
             expected: Expected = "identical"
             reasons = [_why_restored(step)]
@@ -231,6 +239,8 @@ def _steps(record: RunRecord) -> tuple[StepOutlook, ...]:
 
 
 def _why_restored(step: StepRecord) -> str:
+    if not is_substituted(step):
+        return "it is not among what is to be executed: its captured result is used"
     if step.unrestorable:
         return f"it reached what cannot be served again ({step.unrestorable[0]}): its captured result is used"
     return "Prefect took its result from a cache: the captured result is used"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
+
+from pydantic import JsonValue
 
 from lineage_flows.content import load_value
 from lineage_flows.errors import ReplayError
@@ -20,7 +22,11 @@ __all__ = ["load_parameters", "moved"]
 
 
 def load_parameters(
-    record: RunRecord, function: Callable[..., Any], read: Callable[[str], bytes], redirector: Redirector
+    record: RunRecord,
+    function: Callable[..., Any],
+    read: Callable[[str], bytes],
+    redirector: Redirector,
+    changed: Mapping[str, JsonValue] | None = None,
 ) -> dict[str, Any]:
     """The parameters as the original had them.
 
@@ -29,6 +35,7 @@ def load_parameters(
         function: the flow's function; a parameter that was not kept may have a default there.
         read: reads a blob by its digest.
         redirector: knows which paths belong to the original's folders.
+        changed: what is given in place of what the original had.
 
     Raises:
         ReplayError: a parameter was not kept and has no default.
@@ -38,7 +45,9 @@ def load_parameters(
     found: dict[str, Any] = {}
     for item in record.flow.parameters:
         blob = item.value.blob
-        if blob is not None:
+        if changed and item.name in changed:
+            found[item.name] = moved(changed[item.name], redirector)
+        elif blob is not None:
             # The pickle's hash is in the run record, whose own hash is on the graph; the user asked for this replay.
             found[item.name] = moved(load_value(read(blob.digest), blob.format, trust_pickle=True), redirector)
         elif item.name not in defaults or defaults[item.name].default is inspect.Parameter.empty:

@@ -6,7 +6,7 @@ Knows records, the store and the graph's references; must not know how the repla
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,14 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
 
-def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None, notes: Iterable[str] = ()) -> Plan:
+def make_plan(
+    record: RunRecord,
+    store: Store,
+    *,
+    code_path: Path | None = None,
+    notes: Iterable[str] = (),
+    restored: Mapping[str, BlobRef] | None = None,
+) -> Plan:
     """The plan for replaying a run.
 
     Args:
@@ -54,6 +61,7 @@ def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None,
         store: where its blobs lie; asked whether it holds all of them.
         code_path: a folder with other code to execute.
         notes: what is already to be said.
+        restored: steps that are not to be executed though they could be: run id -> their output.
 
     Raises:
         ReplayError: the run was captured at a level that keeps too little, or its flow cannot be called again.
@@ -72,7 +80,7 @@ def make_plan(record: RunRecord, store: Store, *, code_path: Path | None = None,
         step.run_id: step.output.blob
         for step in record.steps
         if is_substituted(step) and step.output and step.output.blob
-    }
+    } | dict(restored or {})
     unkept = {
         path: item for path, item in reads.items() if item.blob is None and not _only_read_by(path, substitutes, record)
     }

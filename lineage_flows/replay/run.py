@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import lineage_flows.errors as errors_module
 from lineage_flows.errors import LineageError, ReplayError
 from lineage_flows.records import Environment, ReplayInfo, RunRecord
+from lineage_flows.replay.asked import Asked, check_parameters, choose_steps
 from lineage_flows.replay.choice import EnvironmentMode, Interpreter, choose, entered
 from lineage_flows.replay.clock import ClockMode
 from lineage_flows.replay.editable import editable_paths, write_metadata
@@ -53,6 +54,7 @@ def replay_run(
     on_progress: OnProgress | None = None,
     tolerances: Iterable[ToleranceRule] = (),
     environment: EnvironmentMode = "auto",
+    asked: Asked | None = None,
 ) -> ReplayReport:
     """Execute a run again from what lineage recorded alone, and compare every step.
 
@@ -69,6 +71,7 @@ def replay_run(
         tolerances: rules of tolerance beside those of the settings; of equally specific ones these decide.
         environment: what it runs on: what is installed here (``current``), the run's environment built anew (``rebuild``), or
             whichever is the run's (``auto``), see ``choice.choose``.
+        asked: steps that alone are to be executed, and parameters that are to be others; None repeats the run as it was.
 
     Returns:
         The report; its verdict may be ``different``.
@@ -88,7 +91,11 @@ def replay_run(
     record, notes, digest = find_record(reference, settings, store)
     if clock != "now":
         notes = (*notes, _CLOCK_NOTES[clock])
-    plan = make_plan(record, store, code_path=code_path.absolute() if code_path else None, notes=notes)
+    asked = asked or Asked()
+    chosen = choose_steps(record, asked)
+    notes = (*notes, *check_parameters(record, asked.parameters), *chosen.notes)
+    code_path = code_path.absolute() if code_path else None
+    plan = make_plan(record, store, code_path=code_path, notes=notes, restored=chosen.restored)
     _verify(plan, store)
     recorded = recorded_environment(record, store)
     progress = on_progress or _silent
@@ -102,7 +109,7 @@ def replay_run(
         with Pipes() as pipes:
             editable = choice.wanted.editable if choice.wanted is not None else ()
             spec = _spec(plan, workspace, pipes, settings, store, interpreter=interpreter, editable=editable)
-            spec = spec.model_copy(update={"clock": clock, "record_digest": digest})
+            spec = spec.model_copy(update={"clock": clock, "record_digest": digest, **_question(asked)})
             variables = child_environment(record, recorded, settings, workspace, interpreter)
             try:
                 result = execute(
@@ -113,6 +120,10 @@ def replay_run(
             finally:
                 _forget_compiled(interpreter, workspace)
         return _report(result, record, workspace if keep else None)
+
+
+def _question(asked: Asked) -> dict[str, object]:
+    return {"parameters": dict(asked.parameters), "allow_live": asked.allow_live}
 
 
 def _forget_compiled(interpreter: Interpreter, workspace: Workspace) -> None:

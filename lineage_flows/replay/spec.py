@@ -5,6 +5,8 @@ Knows records only.
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from lineage_flows.record_base import Frozen
 from lineage_flows.records import BlobRef, ReplayInfo, RunRecord
 from lineage_flows.replay.clock import ClockMode
@@ -63,6 +65,8 @@ class ChildSpec(Frozen):
         code_replaced: whether other code than the captured one is executed.
         code_root: the folder, in the original's names, that the source tree stands in.
         tolerances: how far numbers may lie apart, where it is not as far as by default.
+        parameters: what the flow is called with in place of what the original had.
+        allow_live: see ``Asked``.
         clock: what the code of flows and tasks sees as the time.
         info: recorded on the replay's flow run.
         notes: passed on into the outcome.
@@ -79,6 +83,8 @@ class ChildSpec(Frozen):
     code_replaced: bool = False
     code_root: str
     clock: ClockMode = "now"
+    parameters: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
+    allow_live: bool = False
     info: ReplayInfo
     tolerances: tuple[ToleranceRule, ...] = ()
     notes: tuple[str, ...] = ()

@@ -101,3 +101,32 @@ def test_options_reach_the_replay(call, home, replayed, tmp_path: Path) -> None:
 def test_ctrl_c_stops_a_replay(call, home, replayed) -> None:
     replayed(KeyboardInterrupt())
     assert call("replay", "x").code == 130
+
+
+def test_what_of_it_is_asked_for_is_passed_on(call, home, replayed) -> None:
+    asked = replayed(report())
+    arguments = [
+        "--from",
+        "fit_model",
+        "--set",
+        "window=50",
+        "--set",
+        "path=data/x.csv",
+        "--set",
+        "on=2026-01-30",
+        "--allow-live",
+    ]
+    assert call("replay", "x", *arguments).code == 0
+    question = asked["asked"]
+    assert question.from_step == "fit_model"
+    assert question.parameters == {"window": 50, "path": "data/x.csv", "on": "2026-01-30"}
+    assert question.allow_live is True
+    assert call("replay", "x", "--only", "a", "--only", "b#2").code == 0
+    assert asked["asked"].only == ("a", "b#2")
+
+
+def test_a_parameter_without_a_name_is_an_error(call, home, replayed) -> None:
+    replayed(report())
+    said = call("replay", "x", "--set", "50")
+    assert said.code == 2
+    assert "NAME=VALUE" in said.err
