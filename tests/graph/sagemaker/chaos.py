@@ -111,8 +111,8 @@ def chaos(
         ended: int | None = 1
         while ended != 0:
             assert time.monotonic() - begun < seconds, f"{killed} kills in {deliveries} deliveries, and no end"
-            # Spread over what is to be done, so that the last kills do not meet an end that is long over.
-            until = sum(endpoint.calls.values()) + chance.randint(1, max(2 * sum(new.values()) // (kills + 1), 2))
+            # Spread over most of what is to be done, so that the last kills do not meet an end that is long over.
+            until = sum(endpoint.calls.values()) + chance.randint(1, max(3 * sum(new.values()) // (2 * kills + 2), 2))
             child = subprocess.Popen([sys.executable, "-c", DELIVER, "30"], env=environment, stderr=subprocess.DEVNULL)
             deliveries += 1
             while child.poll() is None:
