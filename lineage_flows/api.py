@@ -117,6 +117,12 @@ class Lineage:
 
         return runs(self._keeper, limit=limit, flow=flow, kind=kind, subflows=subflows)
 
+    def runs_of(self, strategy: str) -> list[RunSummary]:
+        """The runs of a flow, a deployment or a tag, newest first, without replays; see ``run_in_force``."""
+        from lineage_flows.graph.in_force import runs_of_strategy
+
+        return runs_of_strategy(self._keeper, strategy)
+
     def run(self, reference: str) -> RunSummary:
         """The one flow run or replay that a reference means."""
         from lineage_flows.graph.reference import resolve_run
@@ -131,11 +137,7 @@ class Lineage:
         until: datetime | None = None,
         since: datetime | None = None,
     ) -> InForce:
-        """The last run that had completed by a moment; see ``graph.in_force.run_in_force``.
-
-        Raises:
-            GraphError: no such run had completed by then.
-        """
+        """The last run that had completed by a moment; see ``graph.in_force.run_in_force``, also for what is raised."""
         from lineage_flows.graph.in_force import run_in_force
 
         return run_in_force(self._keeper, strategy=strategy, model=model, until=until, since=since)

@@ -26,6 +26,7 @@ from lineage_flows.cli import (
     policy,
     register,
     replay,
+    replay_all,
     report,
     runs,
     search,
@@ -77,6 +78,7 @@ for verb in (
     search.search,
     diff.diff,
     replay.replay,
+    replay_all.replay_all,
     report.report,
     loss.loss,
     pin.pin,
@@ -92,7 +94,7 @@ for verb in (
     init.init,
     version.version,
 ):
-    app.command()(verb)
+    app.command(verb.__name__.replace("_", "-"))(verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

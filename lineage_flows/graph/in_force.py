@@ -19,7 +19,7 @@ from lineage_flows.graph.query import upstream
 from lineage_flows.graph.reference import resolve_one
 from lineage_flows.graph.runs import RUN_TYPES, RunSummary, run_summary, runs
 
-__all__ = ["InForce", "run_in_force"]
+__all__ = ["InForce", "run_in_force", "runs_of_strategy"]
 
 _TAG: Final = "strategy:"
 """What a tag may begin with that names a strategy."""
@@ -66,7 +66,7 @@ def run_in_force(
         raise ValueError("a strategy or a model is needed")
     found: Sequence[RunSummary]
     if model is None:
-        found, what = _of_strategy(keeper, strategy or ""), f"strategy {strategy!r}"
+        found, what = runs_of_strategy(keeper, strategy or ""), f"strategy {strategy!r}"
     else:
         found, what = _behind(keeper, model), f"model {model!r}"
         if strategy is not None:
@@ -95,7 +95,12 @@ def _last(found: Iterable[RunSummary], what: str, until: datetime, since: dateti
     return InForce(run=chosen, others=tuple(run for run in others if run.run_id != chosen.run_id))
 
 
-def _of_strategy(keeper: Keeper, strategy: str) -> list[RunSummary]:
+def runs_of_strategy(keeper: Keeper, strategy: str) -> list[RunSummary]:
+    """The runs of a strategy, newest first; replays aside. For its names see ``run_in_force``.
+
+    Raises:
+        UnknownReferenceError: no run has one of that name.
+    """
     known = runs(keeper, flow=strategy, kind="run") or runs(keeper, kind="run")
     found = _named(known, strategy)
     if not found:
