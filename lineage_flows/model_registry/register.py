@@ -323,7 +323,7 @@ class _Registration:
         return {
             "registeredBy": done.registered_by,
             "image": self._wanted.image,
-            "metrics": dict(self._wanted.metrics),
+            "metrics": requests.plain_metrics(self._wanted),
             "description": self._wanted.description,
         }
 

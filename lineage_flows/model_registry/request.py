@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any, Final
 
 from lineage_flows.endpoint.errors import ServiceError
@@ -36,6 +37,7 @@ __all__ = [
     "check_wanted",
     "group_request",
     "package_request",
+    "plain_metrics",
     "token_of",
 ]
 
@@ -60,7 +62,7 @@ def check_wanted(wanted: Wanted) -> None:
     if type(wanted.group) is not str or not wanted.group:
         raise RegistrationError("a model cannot be registered without a group", fix="give group, the name of a group")
     for name, value in wanted.metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not _is_number(value):
             raise RegistrationError(f"the metric {name!r} is {value!r}", fix="give metrics as finite numbers by name")
     for name, text in wanted.properties.items():
         if not isinstance(name, str) or not isinstance(text, str):
@@ -142,6 +144,11 @@ def token_of(request: Mapping[str, Any], *more: object) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:_TOKEN]
 
 
+def plain_metrics(wanted: Wanted) -> dict[str, int | float]:
+    """The metrics as Python's own numbers: the text of numpy's, ``np.float64(0.5)``, is no number to anybody who reads it."""
+    return {name: int(value) if isinstance(value, Integral) else float(value) for name, value in wanted.metrics.items()}
+
+
 def _properties(
     wanted: Wanted, subject: Subject, model_data: str | None, pointers: Mapping[str, str]
 ) -> dict[str, str]:
@@ -157,11 +164,21 @@ def _properties(
         "model-data": model_data,
         **pointers,
     }
-    found = {**wanted.properties, **{f"{_METRIC}{name}": repr(value) for name, value in wanted.metrics.items()}}
+    found = {**wanted.properties, **{f"{_METRIC}{name}": repr(value) for name, value in plain_metrics(wanted).items()}}
     for name, text in own.items():
         if text and len(text) <= _longest_value() and not _TEXTS.search(text):
             found[f"{OWN}{name}"] = text
     return found
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number: Python's own, or a scalar of numpy's, as most metrics are."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 @lru_cache(maxsize=1)
