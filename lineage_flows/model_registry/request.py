@@ -26,6 +26,7 @@ from lineage_flows.graph.identity import fit_metadata
 from lineage_flows.model_registry.registered import Wanted
 from lineage_flows.model_registry.subject import Subject
 from lineage_flows.permissions import MANAGED_BY
+from lineage_flows.redaction import redact
 
 __all__ = [
     "ARTIFACT",
@@ -50,6 +51,8 @@ REGISTERED_BY: Final = f"{OWN}registered-by"
 REGISTERED_IN: Final = f"{OWN}registered-in"
 _METRIC: Final = "metric."
 _TOKEN: Final = 36
+_MAP: Final = re.compile(r"Value '\{.*?\}' at (?=')")
+"""Of an error about a map: all of it, in which a caller's texts stand."""
 _TEXTS: Final = re.compile(r"[^\w.:/=+\-@ ]")
 
 
@@ -87,7 +90,7 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     try:
         read_request(input_shape(operation), dict(request))
     except ServiceError as error:
-        why = " ".join(error.message.split())
+        why = redact(_MAP.sub("the value at ", " ".join(error.message.split())))
         raise RegistrationError("the model cannot be registered like this", why=why, fix="correct it") from None
 
 

@@ -102,3 +102,13 @@ def test_metrics_may_be_numbers_of_numpys() -> None:
     found = {name.removeprefix("metric."): text for name, text in said.items() if name.startswith("metric.")}
     assert found == {"r2": "0.5", "mae": "0.25", "rows": "3", "plain": "0.1", "whole": "7"}
     assert {type(value) for value in plain_metrics(wanted).values()} == {int, float}
+
+
+def test_a_refusal_does_not_repeat_what_properties_say() -> None:
+    properties = {"api_key": "sk-live-0123456789abcdef", "empty": "", "note": "it's 'quoted'} at 'home'"}
+    with pytest.raises(RegistrationError, match="greater than or equal to 1") as caught:
+        check_wanted(Wanted("desk", properties=properties))
+    assert "sk-live" not in str(caught.value)
+    with pytest.raises(RegistrationError) as caught:
+        check_wanted(Wanted("desk", image="image with ghp_0123456789abcdefghijklmnopqrstuvwxyzAB"))
+    assert "ghp_" not in str(caught.value)
