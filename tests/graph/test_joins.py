@@ -253,6 +253,51 @@ def test_joins_are_a_function_of_the_set_of_events(records: list[RunRecord], siz
     assert picture(graph_of(shuffled, batch=size)) == picture(graph_of(events))
 
 
+KEYS = ("train/a", "train/b", "train", "train-old/a")
+
+
+@given(
+    writes=st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from("xyz"), st.integers(1, 40)), max_size=6),
+    channels=st.lists(st.sampled_from(["s3://desk/train/", "s3://desk/train/a"]), min_size=1, max_size=3),
+    chance=st.randoms(use_true_random=False),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_a_job_comes_from_is_what_lay_there_when_it_was_started(
+    writes: list[tuple[str, str, int]], channels: list[str], chance: random.Random
+) -> None:
+    """Against a bucket that is kept here: writers overwrite each other, with equal content too, and go on after the write."""
+    moments = chance.sample(range(100, 2_000), len(writes) + len(channels))
+    there = {}
+    for number, ((key, version, more), moment) in enumerate(zip(writes, moments, strict=False)):
+        wrote = step(
+            0, f"write_{number}", flow_id=flow_id(10 + number), started=at(moment - 20), ended=at(moment + more),
+            datasets=(desk_file(f"raw_{number}", "1", "read"), s3(f"s3://desk/{key}", "write", moment, version)),
+        )  # fmt: skip
+        there[moment] = (key, f"/desk/raw_{number}", record_of(wrote, started=at(moment - 21), ended=at(moment + 50)))
+    expected, records = {}, [record for _, _, record in there.values()]
+    for number, (channel, moment) in enumerate(zip(channels, moments[len(writes) :], strict=True)):
+        arn = arn_of(f"job-{number}")
+        started = step(
+            0, "start", flow_id=flow_id(30 + number), started=at(moment - 5), ended=at(moment + 5), output=frame(arn),
+            datasets=(s3(channel, "read", moment, channel="train"), thing(arn, "write", moment, job="TrainingJob")),
+        )  # fmt: skip
+        records.append(record_of(started, started=at(moment - 6), ended=at(moment + 6)))
+        last = {key: raw_file for when, (key, raw_file, _) in sorted(there.items()) if when <= moment}
+        expected[arn] = {
+            last[key] for key in ("train/a", "train/b") if key in last and f"s3://desk/{key}".startswith(channel)
+        }
+    keeper = graph(*records)
+    jobs = {arn: keeper.list_artifacts(source_uri=arn)[0].arn for arn in expected}
+    assert {arn: set(raw(keeper, jobs[arn])) for arn in expected} == expected
+    reached: dict[str, set[str]] = {arn: set() for arn in expected}
+    for _, raw_file, _ in there.values():
+        (read,) = keeper.list_artifacts(source_uri=f"file://{raw_file}")
+        below = {node.entity.arn for node in downstream(keeper, read.arn).nodes}
+        for arn in expected:
+            reached[arn] |= {raw_file} if jobs[arn] in below else set()
+    assert reached == expected
+
+
 ALIKE = [
     *DAYS, preparing(1, version="same"), preparing(2, 3, version="same", late=True), processing(1), processing(2), reading(1, "v"),
     reading(2, "v"), reading(3, "v", "0001"), reading(4, "v", "0001"),
