@@ -100,7 +100,7 @@ def _found(strategy: str | None, model: str | None, day: dt.date | None, at: dt.
     log = get_run_logger()
     log.info("replaying %s / %s (%s), which completed at %s", chosen.flow, chosen.name, chosen.run_id, chosen.ended)
     for other in found.others:
-        log.info("in force on that day too: %s (%s), which completed at %s", other.name, other.run_id, other.ended)
+        log.info("in force then too: %s (%s), which completed at %s", other.name, other.run_id, other.ended)
     return chosen.run_id
 
 

@@ -118,7 +118,7 @@ def _shown(found: InForce, event: str | None, heard: list[str] | None) -> Iterat
         ]
     )
     if found.others:
-        yield heading("in force on that day too")
+        yield heading("in force then too")
         yield grid(("run", "name", "completed (UTC)"), [_row(other) for other in found.others], whole=("run",))
         yield note("If one of these is meant, name it, or give the moment with --at.")
     if heard:

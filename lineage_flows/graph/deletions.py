@@ -17,7 +17,7 @@ import orjson
 
 from lineage_flows.graph.keeper import GIVEN, Claim, Link, merge
 
-__all__ = ["COLUMNS", "bury", "forget", "key_of", "part", "undeleted"]
+__all__ = ["COLUMNS", "bury", "forget", "key_of", "part", "parted", "undeleted"]
 
 COLUMNS: Final = (
     "arn", "handle", "lineage", "type", "name", "source_uri", "sources", "created", "modified", "flow", "run_name", "parent",
@@ -67,6 +67,15 @@ def forget(connection: sqlite3.Connection, key: str) -> None:
 def key_of(lineage: str, arn: str | None, handle: str | None) -> str:
     """What events know an entity by: an action by its run, others by their ARNs."""
     return handle if lineage == "Action" and handle else arn or ""
+
+
+def parted(connection: sqlite3.Connection, pairs: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these pairs of artifacts, by their rows, between which somebody has deleted the association."""
+    if not pairs or not _any(connection):
+        return set()
+    query = """SELECT s.id, d.id FROM json_each(?) j JOIN entity s ON s.id = j.value ->> 0 JOIN entity d ON d.id = j.value ->> 1
+        JOIN deletion x ON x.key = s.arn || ' ' || d.arn"""
+    return set(connection.execute(query, [orjson.dumps(pairs).decode()]).fetchall())
 
 
 def undeleted(

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 
 from lineage_flows.errors import GraphError, UnknownReferenceError
 from lineage_flows.graph.keeper import Keeper
-from lineage_flows.graph.model import Action
+from lineage_flows.graph.model import Action, Artifact
+from lineage_flows.graph.packages import package_name
 from lineage_flows.graph.query import upstream
 from lineage_flows.graph.reference import resolve_one
 from lineage_flows.graph.runs import RUN_TYPES, RunSummary, run_summary, runs
@@ -30,7 +32,8 @@ class InForce(BaseModel):
 
     Attributes:
         run: the run.
-        others: runs that were in force too since the moment asked about as ``since``, newest first.
+        others: runs that were in force too since the moment asked about as ``since``, newest first; without one, those that
+            completed in the same moment.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,10 +91,11 @@ def _last(found: Iterable[RunSummary], what: str, until: datetime, since: dateti
             why=why,
             fix="give a later moment, or the run itself; `lineage-flows runs` lists them",
         )
-    before = [run for ended, run in by_then if since is None or ended <= since]
+    before = [item for item in by_then if since is None or item[0] <= since]
     within = [run for ended, run in by_then if since is not None and ended > since]
     chosen = by_then[-1][1]
-    others = () if since is None else (*reversed(within), *before[-1:])
+    # Of runs that completed in the very same moment none is the last.
+    others = (*reversed(within), *(run for ended, run in reversed(before) if ended == before[-1][0]))
     return InForce(run=chosen, others=tuple(run for run in others if run.run_id != chosen.run_id))
 
 
@@ -134,6 +138,10 @@ def _behind(keeper: Keeper, reference: str) -> list[RunSummary]:
         entity = resolve_one(keeper, reference)
         if isinstance(entity, Action):
             return _roots(keeper, [entity])
+        if isinstance(entity, Artifact) and (run_id := _maker_of_version(entity)) is not None:
+            named = keeper.list_actions(run_id=run_id, action_types=[RUN_TYPES["run"]])
+            if named:
+                return [run_summary(root) for root in named]
         walk = upstream(keeper, entity.arn)
         depths: dict[int, list[Action]] = {}
         for node in walk.nodes:
@@ -147,6 +155,15 @@ def _behind(keeper: Keeper, reference: str) -> list[RunSummary]:
         why="nothing upstream of it is a step of a flow run",
         fix=f"see what is known of it with `lineage-flows upstream {reference}`",
     )
+
+
+def _maker_of_version(entity: Artifact) -> str | None:
+    """The run that made the model of a registered version, which its registration names: another run may have registered it."""
+    if package_name(entity.source_uri) is None:
+        return None
+    given = orjson.loads(entity.properties.get("givenProperties") or "{}")
+    run_id = given.get("runId") if isinstance(given, dict) else None
+    return str(run_id) if run_id else None
 
 
 def _roots(keeper: Keeper, actions: Iterable[Action]) -> list[RunSummary]:

@@ -23,6 +23,7 @@ from typing import Final
 
 import orjson
 
+from lineage_flows.graph.deletions import parted
 from lineage_flows.graph.keeper import Claim
 
 __all__ = ["is_joined", "join_objects", "may_be_joined"]
@@ -47,11 +48,11 @@ class _Named(_Row):
 
     Attributes:
         is_read: whether a run read it that started a job.
-        jobs: of runs that wrote it, by a job or looking at one: rows and ARNs.
+        jobs: of each run that wrote it, by a job or looking at one: rows and ARNs.
     """
 
     is_read: bool
-    jobs: tuple[tuple[int, str], ...]
+    jobs: tuple[tuple[tuple[int, str], ...], ...]
 
 
 def may_be_joined(uri: str) -> bool:
@@ -106,14 +107,26 @@ def _edges(named: _Named, versions: Iterable[tuple[_Row, bool, bool]]) -> Iterat
             yield version.id, named.id, kind, created
         if not is_read:
             continue
-        for number, arn in named.jobs:
-            found = _JOB.fullmatch(arn)
-            if found is None:
-                continue
-            if same or found["kind"] != "training":
+        for jobs in named.jobs:
+            trained = {number: found["name"] for number, arn in jobs if (found := _training(arn))}
+            # Which of its jobs wrote the folder no run says: where one of them trains, it may be where it does.
+            if same or not trained:
                 yield named.id, version.id, kind, created
-            elif _lies_in(version.uri.casefold(), f"{named.uri.rstrip('/')}/{found['name']}".casefold()):
-                yield number, version.id, "ContributedTo", version.created  # an ARN has the name in small letters (I)
+                continue
+            for number, name in trained.items():
+                if _lies_in(version.uri.casefold(), f"{named.uri.rstrip('/')}/{name}".casefold()):
+                    yield (
+                        number,
+                        version.id,
+                        "ContributedTo",
+                        version.created,
+                    )  # an ARN has the name in small letters (I)
+
+
+def _training(arn: str) -> re.Match[str] | None:
+    """The parts of a training job's ARN; None of another's."""
+    found = _JOB.fullmatch(arn)
+    return found if found is not None and found["kind"] == "training" else None
 
 
 def _lies_in(uri: str, folder: str) -> bool:
@@ -173,14 +186,18 @@ def _qualified(connection: sqlite3.Connection, rows: Iterable[_Row]) -> Iterator
         ).fetchone()
         jobs = connection.execute(
             f"""WITH run(id) AS (SELECT source FROM association WHERE destination = ?1 AND type = 'Produced')
-            SELECT j.id, j.source_uri FROM run JOIN association p ON p.source = run.id AND p.type = 'Produced'
+            SELECT run.id, j.id, j.source_uri FROM run JOIN association p ON p.source = run.id AND p.type = 'Produced'
             JOIN entity j ON j.id = p.destination WHERE {_JOBS}
-            UNION SELECT j.id, j.source_uri FROM run JOIN association c ON c.destination = run.id AND c.type = 'ContributedTo'
-            JOIN entity j ON j.id = c.source WHERE {_JOBS} ORDER BY 1""",  # noqa: S608 - constants
+            UNION SELECT run.id, j.id, j.source_uri FROM run
+            JOIN association c ON c.destination = run.id AND c.type = 'ContributedTo'
+            JOIN entity j ON j.id = c.source WHERE {_JOBS} ORDER BY 1, 2""",  # noqa: S608 - constants
             [row.id],
         ).fetchall()
         if read or jobs:
-            yield _Named(row.id, row.uri, row.created, read is not None, tuple(jobs))
+            of_runs: dict[int, list[tuple[int, str]]] = {}
+            for run, number, arn in jobs:
+                of_runs.setdefault(run, []).append((number, arn))
+            yield _Named(row.id, row.uri, row.created, read is not None, tuple(map(tuple, of_runs.values())))
 
 
 def _versions_in(connection: sqlite3.Connection, uri: str) -> list[tuple[_Row, bool, bool]]:
@@ -212,10 +229,12 @@ def _flags(connection: sqlite3.Connection, rows: Sequence[_Row]) -> list[tuple[_
 
 
 def _store(connection: sqlite3.Connection, edges: Iterable[tuple[int, int, str, str]]) -> None:
+    found = list(dict.fromkeys(edges))
+    deleted = parted(connection, [edge[:2] for edge in found])
     connection.executemany(
         """INSERT INTO association (source, destination, type, uses, created) VALUES (?, ?, ?, '[]', ?)
         ON CONFLICT DO UPDATE SET created = excluded.created WHERE excluded.created <> created""",
-        list(dict.fromkeys(edges)),
+        [edge for edge in found if edge[:2] not in deleted],
     )
 
 

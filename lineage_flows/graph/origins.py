@@ -7,7 +7,7 @@ the data of every other day. What a reader saw came from the last write before i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lineage_flows.graph.joins import is_joined, may_be_joined
 from lineage_flows.graph.model import Action, Artifact, Association
@@ -62,7 +62,22 @@ class Origins:
         entity = self._view.entity(taken.source_arn)
         if not joins or (isinstance(entity, Artifact) and self.knows_better(entity)):
             return found
-        return found + self._latest(joins, self._seen_at(taken), self._run(taken.destination_arn))
+        return found + self._latest(joins, self._there_by(taken), self._run(taken.destination_arn))
+
+    def reaches(self, meant: Mapping[str, str], taken: Association) -> bool:
+        """Whether what a reader took in is what is meant on the way down.
+
+        Args:
+            meant: what made it, as ``chosen`` reads it; of an object that it is joined to with that object's makers, bars between.
+            taken: the edge to the reader.
+        """
+        came = chosen(" ".join(self.of(taken)))
+        for arn, makers in meant.items():
+            if arn in came and (
+                not makers or not chosen(" ".join(self.at(arn, came[arn]))).keys().isdisjoint(makers.split("|"))
+            ):
+                return True
+        return False
 
     def at(self, artifact: str, moment: str) -> list[str]:
         """What an artifact came from as it was at a moment, in the same form."""
@@ -71,13 +86,13 @@ class Origins:
         begun = {arn: time for arn, time in times.items() if not moment or time <= moment}
         if isinstance(entity, Artifact) and entity.source_types:
             last = max(begun.values(), default="")
-            begun = {arn: time for arn, time in begun.items() if time in {last, ""}}
+            begun = {arn: time for arn, time in begun.items() if not moment or time in {last, ""}}
             if times:
                 return list(begun)
         return [*begun, *self._latest(self.joins(artifact), moment, "")]
 
     def _latest(self, joins: Iterable[Association], before: str, run: str) -> list[str]:
-        """Of the versions of each object the last one up to a moment, one of the reader's own run before others."""
+        """Of the versions of each object the last one up to a moment; of one moment's one of the reader's own run before others."""
         found: dict[str, list[tuple[bool, str, str]]] = {}
         for edge in joins:
             arn = edge.source_arn
@@ -148,6 +163,16 @@ class Origins:
         original = self._view.repeated_by(run) if self._is_replay(run) else None
         return self._ended(original) if original is not None else taken.moment or self._ended(taken.destination_arn)
 
+    def _there_by(self, taken: Association) -> str:
+        """When what a reader read was there at the latest: what S3 has numbered was written once, before anybody read it."""
+        seen = self._seen_at(taken)
+        entity = self._view.entity(taken.source_arn)
+        if not isinstance(entity, Artifact) or all(item.type != "S3Version" for item in entity.source_types):
+            return seen
+        edges = self._view.out_of(taken.source_arn)
+        readers = (edge for edge in edges if isinstance(self._view.entity(edge.destination_arn), Action))
+        return min((moment for edge in readers if (moment := self._seen_at(edge))), default=seen)
+
     def _run(self, action: str) -> str:
         """The action at the top of what an action is in."""
         passed = {action}
@@ -178,5 +203,5 @@ class Origins:
 
 def _last(versions: Sequence[tuple[bool, str, str]]) -> list[str]:
     """The ARNs of the last versions of one object, and of those of which no time is known."""
-    own, last, _ = max(versions)
+    last, own = max((time, own) for own, time, _ in versions)
     return [arn for is_own, time, arn in versions if (is_own, time) == (own, last) or (not time and not own)]

@@ -196,12 +196,12 @@ class Rules:
     # Downwards
 
     def _down_artifact(self, artifact: Artifact, place: Place) -> Iterator[Hop]:
-        makers = chosen(place.detail).keys()
+        makers = chosen(place.detail)
         for edge in self.view.out_of(artifact.arn):
             action = edge.destination_arn
             if edge.association_type != "ContributedTo" or self._origins.is_join(edge):
                 continue
-            if place.way == "by" and makers.isdisjoint(chosen(" ".join(self._origins.of(edge)))):
+            if place.way == "by" and not self._origins.reaches(makers, edge):
                 continue
             if self._bodies.is_code(artifact.arn) and self.view.entity(action).type in FLOW_TYPES:
                 yield hop(edge, Place(action, "code"))
@@ -214,15 +214,17 @@ class Rules:
         if value_name(artifact.source_uri) is not None:
             yield from self._used_between(artifact.arn)
         if may_be_joined(artifact.source_uri):
-            yield from self._down_joins(artifact.arn)
+            yield from self._down_joins(
+                artifact.arn, "|".join([artifact.arn, *makers]) if place.way == "by" else artifact.arn
+            )
 
-    def _down_joins(self, artifact: str) -> Iterator[Hop]:
+    def _down_joins(self, artifact: str, meant: str) -> Iterator[Hop]:
         """What an object lies in, or is the same as: whoever read that, read it as far as it had been written by then."""
         for edge in (*self.view.out_of(artifact), *self.view.twins(artifact, "down")):
             other = self.view.entity(edge.destination_arn)
             if self._origins.is_join(edge):
                 if isinstance(other, Artifact) and not self._origins.knows_better(other):
-                    yield hop(edge, Place(other.arn, "by", artifact))
+                    yield hop(edge, Place(other.arn, "by", meant))
             elif edge.association_type == "SameAs" and not isinstance(other, Artifact):
                 yield hop(edge, Place(other.arn, "all"))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +46,8 @@ from lineage_flows.records import BlobRef
 from lineage_flows.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from lineage_flows.events.event import Event
     from lineage_flows.model_registry.client import Version
     from lineage_flows.records import RunRecord, ValueRef
@@ -54,6 +58,9 @@ _S3: Final = "s3://"
 _ENDING: Final = ".tar.gz"
 _REPLAY: Final = "LINEAGE_FLOWS_REPLAY_SPEC"
 """See ``replay.child``, which lies above."""
+
+_PATIENCE: Final = 60.0
+_turns: dict[str, threading.Lock] = {}
 
 
 @dataclass(slots=True)
@@ -66,6 +73,19 @@ class _Model:
     source: Data | None = None
     data_uri: str | None = None
     more: list[Data] = field(default_factory=list)
+
+
+@contextmanager
+def _turn(group: str) -> Iterator[None]:
+    """One registration in a group at a time, in this process: mapped tasks would each find that the version is not there."""
+    turn = _turns.setdefault(group, threading.Lock())
+    # A process that was forked off while the lock was held would wait for good.
+    mine = turn.acquire(timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        if mine:
+            turn.release()
 
 
 def register(model: object, wanted: Wanted, settings: Settings | None = None) -> RegisteredModel:
@@ -123,6 +143,16 @@ class _Registration:
             found.data_uri = archive_uri(archive, self._models_url())
         request = self._request(found)
         requests.check("CreateModelPackage", request)
+        with _turn(self._wanted.group):
+            done, said = self._made(registry, found, request, archive)
+        if said is not None:
+            self._tell(done, said, found, began)
+        return done
+
+    def _made(
+        self, registry: Registry, found: _Model, request: Mapping[str, object], archive: bytes | None
+    ) -> tuple[RegisteredModel, Said | None]:
+        """The version that is this model, made unless it is there; and what is to be said of it."""
         newest, known = self._known(registry, found)
         if known is not None:
             done = self._registered(known.arn, known.number, found, known, created=False)
@@ -136,9 +166,8 @@ class _Registration:
             done = self._registered(arn, int(arn.rpartition("/")[2]), found, None, created=True)
             direction = "write"
         if known is None or self._place is not None or self._is_to_be_said(known, found.subject):
-            said = Said(package_of(done, direction, **self._more(done)), found.source, tuple(found.more))
-            self._tell(done, said, found, began)
-        return done
+            return done, Said(package_of(done, direction, **self._more(done)), found.source, tuple(found.more))
+        return done, None
 
     # ------------------------------------------------------------------------------------------------ which model
 
@@ -323,7 +352,7 @@ class _Registration:
         return {
             "registeredBy": done.registered_by,
             "image": self._wanted.image,
-            "metrics": dict(self._wanted.metrics),
+            "metrics": requests.plain_metrics(self._wanted),
             "description": self._wanted.description,
         }
 

@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any, Final
 
 from lineage_flows.endpoint.errors import ServiceError
@@ -25,6 +26,7 @@ from lineage_flows.graph.identity import fit_metadata
 from lineage_flows.model_registry.registered import Wanted
 from lineage_flows.model_registry.subject import Subject
 from lineage_flows.permissions import MANAGED_BY
+from lineage_flows.redaction import redact
 
 __all__ = [
     "ARTIFACT",
@@ -36,6 +38,7 @@ __all__ = [
     "check_wanted",
     "group_request",
     "package_request",
+    "plain_metrics",
     "token_of",
 ]
 
@@ -48,6 +51,8 @@ REGISTERED_BY: Final = f"{OWN}registered-by"
 REGISTERED_IN: Final = f"{OWN}registered-in"
 _METRIC: Final = "metric."
 _TOKEN: Final = 36
+_MAP: Final = re.compile(r"Value '\{.*?\}' at (?=')")
+"""Of an error about a map: all of it, in which a caller's texts stand."""
 _TEXTS: Final = re.compile(r"[^\w.:/=+\-@ ]")
 
 
@@ -60,7 +65,7 @@ def check_wanted(wanted: Wanted) -> None:
     if type(wanted.group) is not str or not wanted.group:
         raise RegistrationError("a model cannot be registered without a group", fix="give group, the name of a group")
     for name, value in wanted.metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not _is_number(value):
             raise RegistrationError(f"the metric {name!r} is {value!r}", fix="give metrics as finite numbers by name")
     for name, text in wanted.properties.items():
         if not isinstance(name, str) or not isinstance(text, str):
@@ -85,7 +90,7 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     try:
         read_request(input_shape(operation), dict(request))
     except ServiceError as error:
-        why = " ".join(error.message.split())
+        why = redact(_MAP.sub("the value at ", " ".join(error.message.split())))
         raise RegistrationError("the model cannot be registered like this", why=why, fix="correct it") from None
 
 
@@ -142,6 +147,11 @@ def token_of(request: Mapping[str, Any], *more: object) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:_TOKEN]
 
 
+def plain_metrics(wanted: Wanted) -> dict[str, int | float]:
+    """The metrics as Python's own numbers: the text of numpy's, ``np.float64(0.5)``, is no number to anybody who reads it."""
+    return {name: int(value) if isinstance(value, Integral) else float(value) for name, value in wanted.metrics.items()}
+
+
 def _properties(
     wanted: Wanted, subject: Subject, model_data: str | None, pointers: Mapping[str, str]
 ) -> dict[str, str]:
@@ -157,11 +167,21 @@ def _properties(
         "model-data": model_data,
         **pointers,
     }
-    found = {**wanted.properties, **{f"{_METRIC}{name}": repr(value) for name, value in wanted.metrics.items()}}
+    found = {**wanted.properties, **{f"{_METRIC}{name}": repr(value) for name, value in plain_metrics(wanted).items()}}
     for name, text in own.items():
         if text and len(text) <= _longest_value() and not _TEXTS.search(text):
             found[f"{OWN}{name}"] = text
     return found
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number: Python's own, or a scalar of numpy's, as most metrics are."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 @lru_cache(maxsize=1)

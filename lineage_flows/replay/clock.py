@@ -64,6 +64,9 @@ _REAL: Final = frozenset(
 )
 """Packages whose own reading of the clock is no part of what a step computes."""
 
+_ON_BEHALF: Final = frozenset({"dateutil", "email", "pendulum"})
+"""Packages that ask for whoever called them: flows use them, and so do Prefect (for the times of its states) and HTTP clients."""
+
 
 class Clock:
     """Turns the clock for code of flows and tasks, for the rest of this process.
@@ -120,4 +123,10 @@ class Clock:
 
 def _is_infrastructure(frame: FrameType | None) -> bool:
     """Whether it is not the flow's code that asks, nor a library that computes for it."""
-    return frame is None or str(frame.f_globals.get("__name__")).partition(".")[0] in _REAL
+    while frame is not None and (package := _package(frame)) in _ON_BEHALF:
+        frame = frame.f_back
+    return frame is None or package in _REAL
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]

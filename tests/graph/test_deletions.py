@@ -14,6 +14,7 @@ from lineage_flows.graph.keeper import Keeper
 from lineage_flows.graph.model import Artifact
 from lineage_flows.graph.project import project
 from tests.endpoint.kit import Direct, refuses
+from tests.graph.jobs import preparing, scoring, training
 from tests.graph.kit import action_of, events_of, flow_id, graph_of, picture
 from tests.graph.sagemaker.kit import identity, plain
 from tests.support.records import FLOW_ID, backtest_record, replay_record
@@ -131,6 +132,19 @@ def test_who_makes_it_again_by_hand_makes_another(call: Direct) -> None:
     project(EVENTS, keeper)
     assert keeper.get([arn])[arn].properties == before.properties | {"mine": "1"}
     assert [edge for edge in keeper.associations() if arn in (edge.source_arn, edge.destination_arn)] == []
+
+
+def test_a_join_with_what_a_job_reads_or_writes_that_was_deleted_stays_so(call: Direct) -> None:
+    events = [event for record in (preparing(1), training(1), scoring(1, 1)) for event in events_of(record)]
+    keeper = graph_behind(call, events)
+    artifacts = {item.arn for item in keeper.list_artifacts()}
+    joins = [edge for edge in keeper.associations() if {edge.source_arn, edge.destination_arn} <= artifacts]
+    assert len(joins) == 2
+    for edge in joins:
+        call("DeleteAssociation", SourceArn=edge.source_arn, DestinationArn=edge.destination_arn)
+    left = plain(keeper)
+    project(events, keeper)
+    assert plain(keeper) == left
 
 
 def test_an_association_that_is_added_again_by_hand_is_there(call: Direct) -> None:

@@ -12,8 +12,9 @@ from lineage_flows.errors import GraphError, UnknownReferenceError
 from lineage_flows.graph.in_force import InForce, run_in_force
 from lineage_flows.losses import day_of
 from lineage_flows.records import DeploymentRef, RunRecord
-from tests.graph.kit import events_of, graph_of
-from tests.support.records import backtest_record, replay_record
+from tests.graph.jobs import PLACE, thing
+from tests.graph.kit import events_of, flow_id, graph_of, record_of
+from tests.support.records import at, backtest_record, replay_record, step
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -98,6 +99,25 @@ def test_of_a_day_it_is_told_what_else_was_in_force():
     found = asked(*runs, strategy="backtest", since=begin, until=end)
     assert found.run.run_id == run_id(4)
     assert [run.run_id for run in found.others] == [run_id(3), run_id(2)], "that of the day before was, until noon"
+
+
+@pytest.mark.parametrize("since", [None, NOON - timedelta(hours=1), NOON + timedelta(hours=1)])
+def test_of_runs_that_completed_in_the_same_moment_none_is_hidden(since):
+    runs = [ran(1, NOON), ran(2, NOON), ran(3, NOON - timedelta(hours=2))]
+    found = asked(*runs, strategy="backtest", until=NOON + timedelta(hours=2), since=since)
+    assert found.run.run_id == run_id(2)
+    assert [run.run_id for run in found.others][:1] == [run_id(1)]
+
+
+def test_of_a_registered_version_the_run_is_meant_that_made_the_model_and_not_the_one_that_registered_it():
+    package = thing(f"{PLACE}:model-package/desk-ridge/3", "write", 7, kind="Model", runId=run_id(1))
+    promoting = record_of(
+        step(0, "promote", flow_id=flow_id(9), started=at(5), ended=at(9), output=None, datasets=(package,))
+    )
+    with closing(graph_of([*events_of(ran(1, NOON)), *events_of(promoting)])) as graph:
+        assert run_in_force(graph, model="desk-ridge/3").run.run_id == run_id(1)
+    with closing(graph_of(events_of(promoting))) as graph:  # the other run's lineage is not here
+        assert run_in_force(graph, model="desk-ridge/3").run.run_id == flow_id(9)
 
 
 def test_a_model_and_a_step_lead_to_the_run_they_belong_to():

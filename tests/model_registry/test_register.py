@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,15 @@ def test_the_same_model_is_registered_once_unless_it_is_to_be_again(
     assert register_model(MODEL, group=group, settings=settings).version == 2
     other = register_model(MODEL, group=f"{group[:50]}-other", settings=settings)
     assert (other.version, other.created) == (1, True)
+
+
+def test_threads_that_register_the_same_model_at_once_make_one_version(
+    cloud: Cloud, settings: Settings, kept: RunRecord, group: str
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: register_model(MODEL, group=group, settings=settings), range(4)))
+    assert {item.version for item in done} == {1}
+    assert sorted(item.created for item in done) == [False, False, False, True]
 
 
 def test_a_model_that_two_runs_have_made_alike_has_to_be_named(settings: Settings, kept: RunRecord, group: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from lineage_flows.errors import RegistrationError
 from lineage_flows.model_registry.registered import Wanted
-from lineage_flows.model_registry.request import CONTENT, check, check_wanted, package_request, token_of
+from lineage_flows.model_registry.request import CONTENT, check, check_wanted, package_request, plain_metrics, token_of
 from lineage_flows.model_registry.subject import Subject
 
 SHAPE = get_session().get_service_model("sagemaker").operation_model("CreateModelPackage").input_shape
@@ -76,7 +77,38 @@ def test_the_same_request_has_the_same_token_and_a_later_one_another() -> None:
     check("CreateModelPackage", {**request, "ClientToken": token_of(request)})
 
 
-@pytest.mark.parametrize("metrics", [{"a": True}, {"a": float("inf")}, {"a": "1"}, {"a b#": 1.0}])
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"a": True},
+        {"a": float("inf")},
+        {"a": "1"},
+        {"a b#": 1.0},
+        {"a": 10**400},
+        {"a": np.bool_(True)},
+        {"a": np.float32("nan")},
+    ],
+)
 def test_metrics_are_finite_numbers_by_names(metrics: dict[str, float]) -> None:
     with pytest.raises(RegistrationError):
         check_wanted(Wanted("desk", metrics=metrics))
+
+
+def test_metrics_may_be_numbers_of_numpys() -> None:
+    metrics = {"r2": np.float64(0.5), "mae": np.float32(0.25), "rows": np.int64(3), "plain": 0.1, "whole": 7}
+    wanted = Wanted("desk", metrics=metrics)
+    check_wanted(wanted)
+    said = package_request(wanted, Subject(content="x"), None, "", {})["CustomerMetadataProperties"]
+    found = {name.removeprefix("metric."): text for name, text in said.items() if name.startswith("metric.")}
+    assert found == {"r2": "0.5", "mae": "0.25", "rows": "3", "plain": "0.1", "whole": "7"}
+    assert {type(value) for value in plain_metrics(wanted).values()} == {int, float}
+
+
+def test_a_refusal_does_not_repeat_what_properties_say() -> None:
+    properties = {"api_key": "sk-live-0123456789abcdef", "empty": "", "note": "it's 'quoted'} at 'home'"}
+    with pytest.raises(RegistrationError, match="greater than or equal to 1") as caught:
+        check_wanted(Wanted("desk", properties=properties))
+    assert "sk-live" not in str(caught.value)
+    with pytest.raises(RegistrationError) as caught:
+        check_wanted(Wanted("desk", image="image with ghp_0123456789abcdefghijklmnopqrstuvwxyzAB"))
+    assert "ghp_" not in str(caught.value)

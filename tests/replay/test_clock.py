@@ -139,6 +139,25 @@ def test_only_code_of_the_flow_sees_the_original_time() -> None:
     assert said["thread"] == 2020
 
 
+def test_who_asks_by_way_of_another_library_is_shown_what_is_his() -> None:
+    said = in_a_process_of_its_own(
+        """
+        import email.utils
+        import pendulum
+        from prefect.states import Running
+        from prefect.types._datetime import now
+        clock = Clock("captured")
+        clock.install()
+        clock.anchor(THEN)
+        with files.activate(log):
+            said["flow"] = [pendulum.now("UTC").year, pendulum.today().year, int(email.utils.formatdate().split()[3])]
+            said["prefect"] = [now("UTC").year, Running().timestamp.year]
+        """
+    )
+    assert said["flow"] == [2020, 2020, 2020]
+    assert said["prefect"] == [datetime.now(UTC).year] * 2
+
+
 def test_a_frozen_clock_stands_still_to_the_microsecond() -> None:
     said = in_a_process_of_its_own(
         """

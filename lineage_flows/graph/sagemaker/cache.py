@@ -84,11 +84,11 @@ class Cache:
         with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO place VALUES (?, ?)", (f"{_FULL}{kind}", str(until)))
 
-    def full(self, now: float) -> set[str]:
-        """The kinds of which ``note_full`` said so."""
+    def full(self, now: float, longest: float) -> set[str]:
+        """The kinds of which ``note_full`` said so; for longer than ``longest`` only a clock that was ahead did."""
         with self.transaction() as connection:
             found = connection.execute("SELECT key, value FROM place WHERE key LIKE ?", (f"{_FULL}%",)).fetchall()
-        return {key.removeprefix(_FULL) for key, until in found if now < float(until)}
+        return {key.removeprefix(_FULL) for key, until in found if now < float(until) <= now + longest}
 
     def due_entities(self, limit: int) -> list[DueEntity]:
         """Entities to look at, first come first; those that are parked aside."""

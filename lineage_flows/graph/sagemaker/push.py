@@ -85,7 +85,7 @@ class _Push:
         self._later: list[LineageError] = []
         self._tried: set[int | tuple[int, int]] = set()
         self._outages = 0
-        self._full = cache.full(time.time())
+        self._full = cache.full(time.time(), _FULL_FOR)
         self._forgotten: set[int] = set()
         self._done = False
         self._account = _account(cache, client)

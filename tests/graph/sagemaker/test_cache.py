@@ -116,3 +116,13 @@ def test_a_cache_that_was_moved_away_begins_anew(cache: Cache) -> None:
         path.rename(path.with_name(f"old-{path.name}"))
     cache.merge([artifact("b")], [])
     assert [item.entity.source_uri for item in cache.due_entities(9)] == ["file:///b"]
+
+
+def test_a_kind_is_full_for_a_while_and_not_for_as_long_as_a_clock_was_ahead(cache: Cache) -> None:
+    cache.note_full("Action", 1_300.0)
+    assert [cache.full(now, 300.0) for now in (1_000.0, 1_299.0, 1_300.0, 900.0)] == [
+        {"Action"},
+        {"Action"},
+        set(),
+        set(),
+    ]
