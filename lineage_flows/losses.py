@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from lineage_flows.errors import DeliveryError
+from lineage_flows.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,11 +102,17 @@ def emit_loss(loss: Loss, *, flow: str | None = None, deployment_id: str | None 
                 "prefect.resource.role": "strategy",
             },
             "related": related,
-            "payload": loss.model_dump(mode="json", exclude_none=True),
+            "payload": _payload(loss),
         }
     )
     _request("/events", [event.model_dump(mode="json")])
     return str(event.id)
+
+
+def _payload(loss: Loss) -> dict[str, object]:
+    """What everybody reads who may look at the server's events."""
+    shown = loss if loss.note is None else loss.model_copy(update={"note": redact(loss.note)})
+    return shown.model_dump(mode="json", exclude_none=True)
 
 
 def listeners() -> list[str]:

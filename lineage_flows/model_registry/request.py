@@ -26,7 +26,7 @@ from lineage_flows.graph.identity import fit_metadata
 from lineage_flows.model_registry.registered import Wanted
 from lineage_flows.model_registry.subject import Subject
 from lineage_flows.permissions import MANAGED_BY
-from lineage_flows.redaction import redact
+from lineage_flows.redaction import is_secret_name, redact
 
 __all__ = [
     "ARTIFACT",
@@ -72,7 +72,12 @@ def check_wanted(wanted: Wanted) -> None:
             raise RegistrationError(f"the property {name!r} is no text", fix="give properties as texts by name")
         if name.startswith((OWN, _METRIC)):
             raise RegistrationError(f"the property {name!r} has a name of lineage's own", fix="call it otherwise")
-    if wanted.artifact_uri is not None and not wanted.artifact_uri.startswith("s3://"):
+        if is_secret_name(name) or redact(text) != text:
+            raise RegistrationError(
+                f"the property {name!r} holds a secret, by its name or its looks",
+                fix="leave it out: whoever may read the registry would see it",
+            )
+    if wanted.artifact_uri is not None and not str(wanted.artifact_uri).startswith("s3://"):
         raise RegistrationError(f"{wanted.artifact_uri!r} is not in S3", fix="give artifact_uri as s3://…/model.tar.gz")
     if (wanted.content_types or wanted.response_types) and not wanted.image:
         raise RegistrationError("types of content are those of a container", fix="give image, too")

@@ -118,6 +118,13 @@ def test_a_run_is_taken_as_it_is_named(call, two_runs, server):
     assert event["resource"]["prefect.resource.id"] == "desk.strategy.backtest"
 
 
+def test_a_secret_in_the_note_stays_here(call, two_runs, server):
+    assert call("loss", "brave-otter", "--note", "see https://desk:hunter2@wiki.example/42").code == 0
+    (event,) = server.events
+    assert "hunter2" not in str(event)
+    assert "wiki.example/42" in event["payload"]["note"]
+
+
 def test_a_dry_run_tells_nobody(call, two_runs, server):
     said = call("loss", "--strategy", "backtest", "--dry-run")
     assert said.code == 0

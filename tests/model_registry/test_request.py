@@ -112,3 +112,14 @@ def test_a_refusal_does_not_repeat_what_properties_say() -> None:
     with pytest.raises(RegistrationError) as caught:
         check_wanted(Wanted("desk", image="image with ghp_0123456789abcdefghijklmnopqrstuvwxyzAB"))
     assert "ghp_" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"api_key": "sk-live-1234"}, {"source": "https://desk:hunter2@vendor.example/prices"}],  # by name, and by looks
+)
+def test_a_secret_among_the_properties_is_refused_and_not_repeated(properties: dict[str, str]) -> None:
+    with pytest.raises(RegistrationError, match="secret") as caught:
+        check_wanted(Wanted("desk", properties=properties))
+    assert not any(text in str(caught.value) for text in properties.values())
+    check_wanted(Wanted("desk", properties={"tokens": "4096", "desk": "equities"}))
