@@ -309,7 +309,6 @@ class _Run:
             f"{PROPERTY}replayOf": original,
             f"{PROPERTY}verdict": optional(replay.text("verdict")),
             f"{PROPERTY}firstDivergence": decimal(replay.number("firstDivergence")),
-            f"{PROPERTY}report": optional(replay.text("report")),
         }
 
     def contributes(self, kind: str, what: str, digest: str, facts: _Facts) -> None:

@@ -66,13 +66,17 @@ STEP_PROPERTIES: dict[str, Reader] = {
 
 
 def read_about(event: Incoming) -> dict[str, str | None]:
-    """What is declared of the job, who started the run, and what the policy left out (``leftOut``), as JSON.
+    """What is declared of the job, who started the run, what the policy left out (``leftOut``), and a replay's report, as JSON.
 
     All in one property, ``about``: an action may have thirty, and a flow run needs the others. Nothing where nothing is said.
     """
     ownership = event.job_facet("ownership")
     owners = [name for owner in ownership.objects("owners") if (name := owner.text("name"))] if ownership else []
-    about: dict[str, object] = {"owners": owners} if owners else {}
+    run = event.run_facet("lineageFlows_flowRun")
+    replay = run.object("replay") if run else None
+    report = replay.text("report") if replay else None
+    about: dict[str, object] = {"report": report} if report else {}
+    about |= {"owners": owners} if owners else {}
     for facets in (event.job_facets.get("lineageFlows_job"), event.run_facets.get("lineageFlows_origin")):
         about |= _fields(facets)
     if left_out := _fields(event.run_facets.get("lineageFlows_policy")):

@@ -127,7 +127,7 @@ def run_summary(action: Action) -> RunSummary:
         replay_of=facts.get("replayOf"),
         verdict=_verdict(facts.get("verdict")),
         first_divergence=_number(facts.get("firstDivergence")),
-        report_digest=facts.get("report"),
+        report_digest=_report(facts.get("about")),
         deployment=facts.get("deploymentName"),
         deployment_id=facts.get("deploymentId"),
         work_pool=facts.get("workPool"),
@@ -146,6 +146,15 @@ def run_summary(action: Action) -> RunSummary:
         record_size=_number(facts.get("runRecordSize")),
         arn=action.arn,
     )
+
+
+def _report(about: str | None) -> str | None:
+    try:
+        found = orjson.loads(about or "{}")
+    except orjson.JSONDecodeError:  # somebody else's property
+        return None
+    digest = found.get("report") if isinstance(found, dict) else None
+    return digest if isinstance(digest, str) else None
 
 
 def _verdict(text: str | None) -> Verdict | None:

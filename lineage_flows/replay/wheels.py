@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from lineage_flows.capture.distributions import installed_packages, normalised
@@ -124,7 +124,7 @@ def make_wheel(distribution: metadata.Distribution, folder: Path) -> Path:
     """
     name, version = distribution.metadata["Name"], distribution.version
     about = distribution.read_text("WHEEL")
-    if about is None or distribution.files is None:
+    if about is None or distribution.read_text("RECORD") is None:
         raise ContentError(f"{name} {version} was not installed from a wheel", why="the list of its files is missing")
     path = folder / _file_name(name, version, about)
     written = io.StringIO(newline="")
@@ -166,11 +166,13 @@ def _members(distribution: metadata.Distribution) -> Iterator[_Member]:
     prefix = root.parents[2] if len(root.parents) > 2 else root
     made = {point.name for point in distribution.entry_points if point.group in {"console_scripts", "gui_scripts"}}
     data = ""
-    files = distribution.files or []
-    for file in files:
+    # Not ``distribution.files``: some versions leave out what is gone, which would give a wheel without it.
+    rows = [row for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()) if row]
+    files = [(PurePosixPath(row[0]), row[1] if len(row) > 1 else "") for row in rows]
+    for file, _ in files:
         if file.parts and file.parts[0].endswith(".dist-info"):
             data = file.parts[0].removesuffix(".dist-info") + ".data"
-    for file in files:
+    for file, noted in files:
         text = str(file)
         if (
             "__pycache__" in file.parts
@@ -178,7 +180,6 @@ def _members(distribution: metadata.Distribution) -> Iterator[_Member]:
             or (_is_metadata(file.parts) and file.name in _NOT_KEPT)
         ):
             continue
-        noted = f"{file.hash.mode}={file.hash.value}" if file.hash is not None else ""
         place = Path(os.path.normpath(root / text))
         if ".." not in file.parts and not text.startswith("/"):
             yield _Member(text, place, noted)

@@ -38,6 +38,7 @@ def test_an_empty_home_has_nothing_to_deliver_and_is_not_made(call, home) -> Non
             "parked": [],
             "undone": 0,
             "waiting": 0,
+            "awaited": 0,
         },
     )
     assert not home.exists()

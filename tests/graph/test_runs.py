@@ -36,6 +36,7 @@ def test_all_that_is_known_of_a_run_is_in_its_summary():
         "replay_of": None,
         "verdict": None,
         "first_divergence": None,
+        "report_digest": None,
         "deployment": "backtest/daily",
         "deployment_id": "d",
         "work_pool": "pool",
