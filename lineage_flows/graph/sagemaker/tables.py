@@ -65,8 +65,14 @@ CREATE TABLE IF NOT EXISTS unwanted (       -- entities that were given up: noth
 );
 CREATE TRIGGER IF NOT EXISTS entity_is_wanted_again AFTER UPDATE ON entity WHEN NEW.layers <> OLD.layers
 BEGIN DELETE FROM unwanted WHERE id = NEW.id; END;
+CREATE TRIGGER IF NOT EXISTS edge_is_wanted_again AFTER DELETE ON unwanted
+BEGIN
+    INSERT OR IGNORE INTO due_edge (source, destination, type) SELECT a.source, a.destination, a.type FROM association a
+    WHERE (a.source = OLD.id OR a.destination = OLD.id)
+    AND NOT EXISTS (SELECT 1 FROM there_edge t WHERE t.source = a.source AND t.destination = a.destination);
+END;
 """
-_LAST: Final = "entity_is_wanted_again"
+_LAST: Final = "edge_is_wanted_again"
 """What ``_TABLES`` makes last: where it is, all is."""
 
 END: Final = """
