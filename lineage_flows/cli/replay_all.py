@@ -125,7 +125,7 @@ def _shown(found: ManyReplayed) -> Iterator[RenderableType]:
         )
         for run in found.runs
     ]
-    yield grid(("run", "name", "started (UTC)", "verdict", "what was found"), rows, whole=("run",))
+    yield grid(("run", "name", "started (UTC)", "verdict", "what was found"), rows, whole=("run", "started (UTC)"))
     verdicts = [run.verdict or "not done" for run in found.runs]
     said = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts))
     style = {0: "bold green", 1: "bold red"}.get(found.exit_code, "bold yellow")
