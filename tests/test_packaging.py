@@ -160,10 +160,10 @@ def test_the_documents_name_only_verbs_that_exist_and_readme_names_all():
 
     verbs = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     texts = {document: document.read_text() for document in DOCUMENTS}
-    named = {verb for text in texts.values() for verb in re.findall(r"`lineage-flows ([a-z]+)", text)}
+    named = {verb for text in texts.values() for verb in re.findall(r"`lineage-flows ([a-z-]+)", text)}
     named |= {line.split()[1] for _, line in commands() if re.match(r"lineage-flows [a-z]", line)}
     assert named - verbs == set()
-    table = set(re.findall(r"^\| `([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    table = set(re.findall(r"^\| `([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert verbs - table == set(), "README.md's table of the command line is not whole"
 
 
