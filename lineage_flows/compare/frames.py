@@ -153,6 +153,8 @@ def _categories(walk: Walk, a: Any, b: Any, at: At) -> None:  # noqa: ANN401 - S
         walk.differ(at.where, "categories are ordered on one side only")
     elif list(x.categories) != list(y.categories):
         walk.differ(at.where, f"categories {listed(list(x.categories))} became {listed(list(y.categories))}")
+    elif x.categories.dtype.kind != y.categories.dtype.kind:
+        walk.alike(at.where, f"categories: {x.categories.dtype} became {y.categories.dtype}")
     walk.cells(a.astype(object).tolist(), b.astype(object).tolist(), replace(at, note=""))
 
 
@@ -161,6 +163,8 @@ def _columns(walk: Walk, a: pd.Index, b: pd.Index, where: str) -> list[tuple[int
     mine, theirs = list(a), list(b)
     if list(a.names) != list(b.names):
         walk.differ(where, f"names of the columns {list(a.names)} became {list(b.names)}")
+    if a.dtype.kind != b.dtype.kind:
+        walk.alike(where, f"labels of the columns: {a.dtype} became {b.dtype}")
     if not (a.is_unique and b.is_unique):
         if mine != theirs:
             walk.differ(where, "columns differ, and cannot be paired: names repeat")

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from lineage_flows.compare.walk import Walk
-from lineage_flows.content.models import learned
+from lineage_flows.content.models import booster_parameters, learned
 from lineage_flows.content.naming import class_attribute, shown_name
 from lineage_flows.content.reduction import reduce_value
 from lineage_flows.content.statistics_models import estimates
@@ -40,8 +40,10 @@ def boosters(walk: Walk, a: Any, b: Any, where: str) -> None:  # noqa: ANN401 - 
         found = [
             {
                 **_trees(item.model_to_string(num_iteration=-1)),
-                "params": dict(item.params or {}),
+                "params": booster_parameters(item),
                 "best_iteration": item.best_iteration,
+                "best_score": item.best_score,
+                "pandas_categorical": item.pandas_categorical,
             }
             for item in (a, b)
         ]

@@ -6,17 +6,21 @@ Knows pickle's reduction; runs the reduction of the value, and nothing else of i
 from __future__ import annotations
 
 import decimal
+import enum
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lineage_flows.content.naming import comes_from
 from lineage_flows.content.reduction import reduce_value
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["as_arrays", "common_start", "is_missing", "is_number", "state_of"]
+__all__ = ["as_arrays", "attributes_of", "common_start", "is_missing", "is_number", "other_form", "state_of"]
+
+_BARE = frozenset({dict, list, tuple, int, float, complex, str, bool, bytes, type(None)})
 
 
 def as_arrays(pairs: Sequence[tuple[Any, Any]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
@@ -57,8 +61,34 @@ def state_of(value: object) -> dict[str, Any] | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number of any library's; a bool is none."""
-    return isinstance(value, numbers.Complex | decimal.Decimal) and not isinstance(value, bool)
+    """Whether it is a number of any library's; a bool is none, nor is a member of an enumeration."""
+    return isinstance(value, numbers.Complex | decimal.Decimal) and not isinstance(value, bool | enum.Enum)
+
+
+def other_form(a: Any, b: Any) -> bool:  # noqa: ANN401 - numbers, or arrays of them
+    """Whether two equal numbers, or arrays of them, are written otherwise: another type, 0.0 and -0.0, NaN with other bits."""
+    import numpy as np
+
+    if type(a) is not type(b):
+        return True
+    if not isinstance(a, float | complex | np.ndarray | np.inexact):
+        return str(a) != str(b)  # Decimal("1.0") and Decimal("1.00")
+    x, y = np.asarray(a), np.asarray(b)
+    return bool(x.dtype != y.dtype or (x.dtype.kind in "fc" and x.tobytes() != y.tobytes()))
+
+
+def attributes_of(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any value
+    """What a container, a number, an array or a frame of a class derived from the usual one carries beside its content."""
+    cls = type(value)
+    if cls in _BARE or comes_from(cls, "numpy", "MaskedArray"):  # what is masked is content
+        return {}
+    if isinstance(value, Mapping | list | tuple | numbers.Number) or comes_from(cls, "numpy", "ndarray"):
+        own = getattr(value, "__dict__", None)
+        return {name: item for name, item in own.items() if name != "data"} if type(own) is dict else {}
+    names = getattr(cls, "_metadata", None) if comes_from(cls, "pandas", "NDFrame") else None
+    if not isinstance(names, list):
+        return {}
+    return {name: getattr(value, name, None) for name in names if name not in {"_name", "name"}}
 
 
 def is_missing(value: Any) -> bool:  # noqa: ANN401 - a cell of a column

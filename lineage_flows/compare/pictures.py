@@ -30,6 +30,7 @@ def figures(walk: Walk, a: Any, b: Any, where: str) -> None:  # noqa: ANN401 - f
         return
     compared = [decoded(*item) for item in drawn if item is not None]
     if drawn[0][1] == PLOTLY:
+        walk.reformed = True  # what it shows is all that counts
         walk.compare(compared[0], compared[1], where)
     else:
         pictures(walk, compared[0], compared[1], where)
@@ -73,6 +74,7 @@ def pictures(walk: Walk, a: Any, b: Any, where: str) -> None:  # noqa: ANN401 - 
     differing, largest = int(np.count_nonzero(gaps)), int(gaps.max(initial=0))
     walk.count(pixels, differing)
     if not differing:
+        walk.reformed = True  # it looks the same
         return
     y, x = (int(step) for step in np.unravel_index(int(gaps.argmax()), gaps.shape))
     rows, columns = np.flatnonzero(gaps.any(axis=1)), np.flatnonzero(gaps.any(axis=0))

@@ -53,7 +53,28 @@ def hints(
         said.append(
             f"files of the project that are no Python differ, and nobody was seen reading them: {', '.join(others[:_MOST])}{more}"
         )
+    said.extend(_left_out(runs[1]))
     return [*said, _compared(runs, code)]
+
+
+def _left_out(run: RunRecord) -> list[str]:
+    """What restored steps may have left behind beside their results: nobody recorded that."""
+    names = list(dict.fromkeys(step.task_name for step in run.steps if step.restored))
+    if not names:
+        return []
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return [
+        f"{', '.join(names[:_MOST])}{more} got a captured result and did not run: what else it did (a global variable, "
+        "numbers drawn from a shared generator, a file removed) is missing"
+    ]
+
+
+def _parameters(runs: tuple[RunRecord, RunRecord]) -> tuple[list[str], list[str]]:
+    """Names of the flow's parameters that are another, and of those of which nobody can tell (secrets)."""
+    old, new = ({item.name: item.value.fingerprint for item in run.flow.parameters} for run in runs)
+    names = list(dict.fromkeys([*old, *new]))
+    unknown = [name for name in names if None in (old.get(name), new.get(name))]
+    return [name for name in names if name not in unknown and old[name] != new[name]], unknown
 
 
 def _ended(runs: tuple[RunRecord, RunRecord]) -> list[str]:
@@ -84,7 +105,18 @@ def _compared(runs: tuple[RunRecord, RunRecord], code: ComparedCode) -> str:
     else:
         equal.append("its own code")
         open_.append("the project's other code, which was not kept")
-    equal.extend(["its inputs", "the flow's parameters", "the files that were seen being read"])
+    changed, unknown = _parameters(runs)
+    equal.extend(
+        [
+            "its inputs",
+            *([] if changed or unknown else ["the flow's parameters"]),
+            "the files that were seen being read",
+        ]
+    )
+    if changed:
+        open_.append(f"whether it used the flow's parameter {', '.join(changed)}, which is another")
+    if unknown:
+        open_.append(f"the flow's parameter {', '.join(unknown)}, which has no fingerprint")
     if None not in [run.flow.environment for run in runs]:
         equal.append("the recorded environment")
     else:

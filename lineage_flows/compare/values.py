@@ -27,6 +27,9 @@ __all__ = ["NOT_KEPT", "Scope", "ValueComparison", "compare_refs", "compare_valu
 
 NOT_KEPT = "the values were not kept, so how far they lie apart is not known; the level `all` keeps them"
 
+_OTHER_FORM = "equal in every part that was compared, in another form"
+_UNSEEN = "the fingerprints differ, in something that lies in none of the parts that can be compared"
+
 _ORDER: tuple[Verdict, ...] = ("not compared", "identical", "equivalent", "different")
 _INEXACT = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _EVERYTHING = Scope()
@@ -108,7 +111,10 @@ def compare_refs(
     if a.fingerprint == b.fingerprint:
         return _SAME
     if a.preview is not None and b.preview is not None:
-        return _walked(_previewed(a), _previewed(b), scope, "preview", a)
+        shown = _walked(_previewed(a), _previewed(b), scope, "preview", a)
+        # Equal in what the records show, and yet another fingerprint: only what was kept tells how they differ.
+        if not _alike_unexplained(shown):
+            return shown
     if a.type != b.type and {a.kind, b.kind} == {"Value"} and not (_is_number(a) and _is_number(b)):
         return _told("different", a, "fingerprint", note=f"{a.type} became {b.type}")
     return _contents(a, b, scope, read, trust_pickle=trust_pickle)
@@ -188,7 +194,8 @@ def _summed_up(walk: Walk, by: ComparedBy, ref: ValueRef, *, unequal: bool = Tru
     }
     note = shown_text(walk.cut, 300)
     if verdict == "identical":
-        verdict, note = "equivalent", "equal in every part that was compared, in another form"
+        # A picture counts as it looks. Else something must explain why the fingerprints differ.
+        verdict, note = ("equivalent", _OTHER_FORM) if walk.reformed or by == "picture" else ("different", _UNSEEN)
     found = ValueDifference(
         verdict=verdict,
         by=by,
@@ -202,6 +209,10 @@ def _summed_up(walk: Walk, by: ComparedBy, ref: ValueRef, *, unequal: bool = Tru
         **figures,
     )
     return ValueComparison(verdict, found)
+
+
+def _alike_unexplained(compared: ValueComparison) -> bool:
+    return compared.verdict == "different" and compared.note == _UNSEEN
 
 
 def _badness(part: PartDifference) -> tuple[bool, bool, float]:

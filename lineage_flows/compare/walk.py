@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lineage_flows.compare.gaps import Gaps, measure, number_gaps
-from lineage_flows.compare.parts import as_arrays, common_start, is_missing, is_number, state_of
+from lineage_flows.compare.parts import (
+    as_arrays,
+    attributes_of,
+    common_start,
+    is_missing,
+    is_number,
+    other_form,
+    state_of,
+)
 from lineage_flows.compare.showing import LONGEST, cell, listed, shown_text
 from lineage_flows.content.describe import path_step
 from lineage_flows.content.guard import attempt, say
@@ -88,7 +96,11 @@ class At:
 
 
 class Walk:
-    """One comparison. ``parts`` fills with what differs; remembers the pairs it is inside of, so that cycles end."""
+    """One comparison. ``parts`` fills with what differs; remembers the pairs it is inside of, so that cycles end.
+
+    ``reformed`` is whether something equal was met in another form (0.0 and -0.0, 1 and 1.0): it explains why two values without a
+    part that differs have two fingerprints. Where nothing explains that, they differ in what nobody looked at.
+    """
 
     def __init__(self, scope: Scope, handlers: Sequence[tuple[Callable[[Any], bool], Handler]] = ()) -> None:
         self.parts: list[PartDifference] = []
@@ -96,6 +108,7 @@ class Walk:
         self.compared = 0
         self.differing = 0
         self.cut = ""
+        self.reformed = False
         self._scope = scope
         self._handlers = handlers
         self._types = [name.lower() for name in scope.types]
@@ -142,7 +155,10 @@ class Walk:
     def _compare(self, a: Any, b: Any, where: str, depth: int) -> None:  # noqa: ANN401 - any value at all
         if is_secret(type(a)) or is_secret(type(b)):
             self.differ(where, "a secret is never looked at")
-        elif is_number(a) and is_number(b):
+            return
+        self._own(a, b, where, depth)
+        if is_number(a) and is_number(b):
+            self.reformed = self.reformed or other_form(a, b)
             self._gaps(number_gaps(a, b, self.rule(where).tolerance), ((a,), (b,)), At(where, lambda _: ""))
         elif isinstance(a, Mapping) and isinstance(b, Mapping):
             self._mappings(a, b, where, depth)
@@ -159,6 +175,12 @@ class Walk:
         else:
             self._objects(a, b, where, depth)
 
+    def _own(self, a: Any, b: Any, where: str, depth: int) -> None:  # noqa: ANN401 - any value at all
+        """Compare what values carry beside their content: attributes of a dict's, a number's, an array's or a frame's subclass."""
+        mine, theirs = attributes_of(a), attributes_of(b)
+        if mine or theirs:
+            self._mappings(mine, theirs, where, depth)
+
     def items(self, pairs: Mapping[str, tuple[Any, Any]], where: str, depth: int = 0) -> None:
         """Compare named parts."""
         for name, (x, y) in pairs.items():
@@ -169,6 +191,8 @@ class Walk:
         self._mappings(a, b, where, depth)
 
     def _mappings(self, a: Mapping[Any, Any], b: Mapping[Any, Any], where: str, depth: int) -> None:
+        if type(a) is not type(b):
+            self.differ(where, f"{shown_name(type(a))} became {shown_name(type(b))}")
         for mine, theirs, word in ((a, b, "removed"), (b, a, "added")):
             odd = [key for key in mine if key not in theirs]
             if odd:
@@ -198,6 +222,10 @@ class Walk:
         if dataclasses.is_dataclass(a):
             names = [field.name for field in dataclasses.fields(a)]
             self.items({name: (getattr(a, name, None), getattr(b, name, None)) for name in names}, where, depth)
+            more = [
+                {key: it for key, it in getattr(item, "__dict__", {}).items() if key not in names} for item in (a, b)
+            ]
+            self._mappings(more[0], more[1], where, depth)
             return
         (mine, _), (theirs, _) = attempt(state_of, a), attempt(state_of, b)
         if mine is None or theirs is None:
@@ -250,6 +278,7 @@ class Walk:
 
     def numbers(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], at: At) -> None:
         """Compare two arrays of numbers of one shape; positions are those of C's order."""
+        self.reformed = self.reformed or other_form(a, b)
         self._gaps(measure(a, b, self.rule(at.where).tolerance), (a.reshape(-1), b.reshape(-1)), at)
 
     def cells(self, a: Sequence[Any], b: Sequence[Any], at: At) -> None:
@@ -258,12 +287,15 @@ class Walk:
         wrong: list[int] = []
         self.compared += len(a)
         for place, (x, y) in enumerate(zip(a, b, strict=True)):
-            if x is y or (type(x) is str and x == y) or (is_missing(x) and is_missing(y)):
+            if x is y or (type(x) is str and x == y):
+                continue
+            if is_missing(x) and is_missing(y):
+                self.reformed = True
                 continue
             if is_number(x) and is_number(y):
                 places.append(place)
             elif all(isinstance(item, _PLAIN) or is_number(item) for item in (x, y)):
-                if type(x) is not type(y) or x != y:
+                if type(x) is not type(y) or x != y or getattr(x, "tzinfo", None) != getattr(y, "tzinfo", None):
                     wrong.append(place)
             else:
                 self.compared -= 1

@@ -18,6 +18,7 @@ from lineage_flows.content.torch_values import is_module
 from lineage_flows.content.walk import Walk
 
 __all__ = [
+    "booster_parameters",
     "booster_steps",
     "estimator_steps",
     "is_booster",
@@ -99,13 +100,17 @@ def _learned(key: str, item: object) -> object:
     return item
 
 
+def booster_parameters(value: Any) -> dict[str, object]:  # noqa: ANN401 - lightgbm.Booster
+    """The parameters of a booster's training, without those that say how many threads it took."""
+    return {key: item for key, item in (value.params or {}).items() if key not in _THREADS}
+
+
 def booster_steps(value: Any, walk: Walk) -> Steps:  # noqa: ANN401 - lightgbm.Booster
     """Token of a booster: its trees and parameters."""
     if class_attribute(type(value), "model_to_string") is None:
         return (yield from _xgboost_steps(value, walk))
     trees = value.model_to_string(num_iteration=-1).partition(_END_OF_TREES)[0]
-    params = {key: item for key, item in (value.params or {}).items() if key not in _THREADS}
-    tokens = yield (trees, params, value.best_iteration, value.best_score, value.pandas_categorical)
+    tokens = yield (trees, booster_parameters(value), value.best_iteration, value.best_score, value.pandas_categorical)
     walk.weaken("model")
     return node(b"booster", *tokens)
 

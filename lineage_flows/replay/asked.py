@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from lineage_flows.errors import AmbiguousReferenceError, ReplayError, UnknownReferenceError
 from lineage_flows.records import BlobRef, DatasetRef, RunRecord, StepRecord
+from lineage_flows.redaction import is_secret_name, redact
 
 __all__ = ["Asked", "Chosen", "check_parameters", "choose_steps"]
 
@@ -60,8 +61,11 @@ def check_parameters(record: RunRecord, parameters: Mapping[str, JsonValue]) -> 
                 fix=f"it has {', '.join(known) or 'none'}",
             )
         before = known[name]
+        if before.rule == "secret" or is_secret_name(name):
+            said.append(f"what if: parameter {name}, a secret, is another")
+            continue
         shown = f" in place of {before.preview!r}" if before.preview is not None else ""
-        said.append(f"what if: parameter {name} is {value!r}{shown}")
+        said.append(redact(f"what if: parameter {name} is {value!r}{shown}"))
     return tuple(said)
 
 
@@ -90,6 +94,13 @@ def choose_steps(record: RunRecord, asked: Asked) -> Chosen:
     others = [step for step in record.steps if step.run_id not in wanted]
     changers = _changers(record)
     callers = {step.parent_step_id for step in record.steps}
+    if (
+        asked.parameters
+    ):  # what is executed may write something else then: who read that is no longer answered by what it gave
+        writers = {step.run_id for step in record.steps if step.run_id in wanted or _writes(step)}
+        wanted = wanted | _readers(record, writers)
+        wanted = _with_family(record, wanted)
+        others = [step for step in others if step.run_id not in wanted]
     restored: dict[str, BlobRef] = {}
     executed: list[StepRecord] = []
     for step in others:
@@ -153,6 +164,22 @@ def _with_all_after(record: RunRecord, first: set[str]) -> set[str]:
         wanted |= more
         grown = bool(more)
     return wanted
+
+
+def _readers(record: RunRecord, writers: set[str]) -> set[str]:
+    """Steps that read what one of some other steps wrote."""
+    steps = [step for step in record.steps if step.run_id in writers]
+    by_uri: dict[str, set[str]] = {}
+    for step in steps:
+        for item in step.datasets:
+            if _is_written(item):
+                by_uri.setdefault(item.uri, set()).add(step.run_id)
+    return {
+        step.run_id
+        for step in record.steps
+        for item in step.datasets
+        if item.direction == "read" and by_uri.get(item.uri, set()) - {step.run_id}
+    }
 
 
 def _with_family(record: RunRecord, wanted: set[str]) -> set[str]:

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import SecretStr
 
 from lineage_flows.compare import Folders, Judge, compare_runs, compare_steps
-from lineage_flows.records import BlobRef, ErrorRef, Package, Source
+from lineage_flows.content import describe
+from lineage_flows.records import BlobRef, ErrorRef, InputRef, Package, Source
 from tests.compare.building import Blobs, Run, environment, read, wrote
 
 CODE = {
@@ -383,6 +385,28 @@ def test_an_input_that_the_flow_makes_anew_is_unexplained():
     step = compare_runs(a.record(), b.record()).steps[0]
     assert (step.verdict, step.causes) == ("different", ("unexplained",))
     assert "`now`" in step.details[0]
+
+
+def test_unexplained_says_which_steps_did_not_run_and_which_parameter_nobody_can_tell():
+    a, b = Run(), Run()
+    for run, number in ((a, 1.0), (b, 2.0)):
+        run.step("setup", 0.0)
+        run.step("use", number)
+    old, new = a.record(), b.record()
+    new = new.model_copy(update={"steps": (new.steps[0].model_copy(update={"restored": True}), *new.steps[1:])})
+    hidden = describe(SecretStr("abc"))
+    token = InputRef(name="token", value=hidden)
+    records = [
+        run.model_copy(update={"flow": run.flow.model_copy(update={"parameters": (*run.flow.parameters, token)})})
+        for run in (old, new)
+    ]
+    step = next(step for step in compare_runs(*records).steps if step.task == "use")
+    said = " ".join(step.details)
+    assert step.causes == ("unexplained",)
+    assert "setup got a captured result and did not run" in said
+    same, _, open_ = said.partition("not compared:")
+    assert "the flow's parameters" not in same
+    assert "parameter token" in open_
 
 
 def test_another_literal_in_the_flows_own_code_is_code():

@@ -360,6 +360,12 @@ def test_boosters_are_compared_tree_by_tree():
     result = found(a, b)
     assert "/tree 0/leaf_value" in {item.where for item in result.parts}
     assert part(result, "/tree 0/leaf_value").relative == pytest.approx(0.01, rel=0.2)
+    same, other = (
+        lightgbm.train(settings_ | {"num_threads": threads}, lightgbm.Dataset(X, Y), 3) for threads in (1, 2)
+    )
+    assert found(same, other).verdict in {"identical", "equivalent"}
+    other.pandas_categorical = [["y", "x"]]
+    assert found(same, other).verdict == "different", "the same trees mean other categories"
     a, b = (xgboost.train({"max_depth": 2, "nthread": 1}, xgboost.DMatrix(X, target), 2) for target in (Y, Y * 1.01))
     result = found(a, b)
     assert any("/trees/" in item.where for item in result.parts)

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import collections
 import dataclasses
+import datetime as dt
+import enum
 import math
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +19,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from lineage_flows.compare import compare_refs, compare_values
-from lineage_flows.content import describe
+from lineage_flows.content import describe, fingerprint
 from lineage_flows.records import BlobRef
 from tests.compare.building import Blobs
 
@@ -201,3 +206,107 @@ def test_values_without_fingerprints_are_not_comparable():
     assert compare_refs(secret, secret).note == "a secret is never looked at"
     assert compare_refs(None, None).verdict == "identical"
     assert compare_refs(None, ref(1)).verdict == "different"
+
+
+class Result(dict):
+    """A dictionary that carries more."""
+
+
+class Quantity(np.ndarray):
+    """An array that carries a unit."""
+
+
+class Priced(pd.DataFrame):
+    """A frame that carries a unit, by pandas' own way."""
+
+    _metadata: ClassVar = ["unit"]
+
+    @property
+    def _constructor(self):
+        return Priced
+
+
+class Amount(float):
+    """A number that carries a currency."""
+
+
+class Side(enum.IntEnum):
+    BUY = 1
+
+
+class Signal(enum.IntEnum):
+    BUY = 1
+
+
+class Quiet:
+    """Says of everything that it is equal."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 1
+
+
+def carrying(value, **attributes):
+    for name, item in attributes.items():
+        setattr(value, name, item)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "where"),
+    [
+        (carrying(Result(x=1.0), score=1), carrying(Result(x=1.0), score=2), "/score"),
+        (carrying(Result(x=1.0), score=1), carrying(Result(x=1.0 + SMALL), score=2), "/score"),
+        (carrying(np.ones(2).view(Quantity), unit="m"), carrying(np.ones(2).view(Quantity), unit="km"), "/unit"),
+        (carrying(Priced({"a": [1.0]}), unit="EUR"), carrying(Priced({"a": [1.0]}), unit="USD"), "/unit"),
+        (carrying(Amount(1), currency="EUR"), carrying(Amount(1), currency="USD"), "/currency"),
+        (carrying(Point(1.0, []), more=1), carrying(Point(1.0, []), more=2), "/more"),
+        (collections.UserDict(a=1), collections.Counter(a=1), ""),
+        (collections.defaultdict(int, a=1), collections.defaultdict(list, a=1), ""),
+        (collections.OrderedDict(a=1, b=2), collections.OrderedDict(b=2, a=1), ""),
+        ({Quiet(1)}, {Quiet(2)}, ""),
+        (
+            np.array([dt.datetime(2024, 1, 1, 12, tzinfo=dt.UTC)]),
+            np.array([dt.datetime(2024, 1, 1, 13, tzinfo=dt.timezone(dt.timedelta(hours=1)))]),
+            "",
+        ),
+    ],
+)
+def test_what_a_value_carries_beside_its_content_counts(a, b, where):
+    for result in (compare_values(a, b), compare_values(b, a)):
+        assert result.verdict == "different"
+        assert result.where == where
+
+
+def test_members_of_two_enumerations_are_not_one_number():
+    assert compare_values(Side.BUY, Signal.BUY).verdict == "different"
+
+
+def test_previews_that_are_alike_do_not_make_two_fingerprints_equal():
+    blobs = Blobs()
+    a, b = carrying(Result(x=1.0), score=1), carrying(Result(x=1.0), score=2)
+    assert describe(a).preview == describe(b).preview
+    assert compare_refs(describe(a), describe(b)).verdict == "different"
+    assert compare_refs(describe(Side.BUY), describe(Signal.BUY), read=blobs.read).verdict == "different"
+    assert compare_refs(describe({"x": 1}), describe({"x": 1.0})).verdict == "equivalent"
+    assert compare_refs(describe(0.0), describe(-0.0)).verdict == "equivalent"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (Decimal("1.0"), Decimal("1.00")),
+        ({"a": [1, 2]}, {"a": [1.0, 2]}),
+        (np.array([0.0, 1.0]), np.array([-0.0, 1.0])),
+        (pd.DataFrame([[1.0]], columns=[1]), pd.DataFrame([[1.0]], columns=[1.0])),
+        (pd.Series(pd.Categorical([1, 2])), pd.Series(pd.Categorical([1.0, 2.0]))),
+    ],
+)
+def test_what_is_equal_in_another_form_stays_equivalent(a, b):
+    assert fingerprint(a) != fingerprint(b)
+    assert compare_values(a, b).verdict == "equivalent"

@@ -111,6 +111,33 @@ def test_a_parameter_nobody_knows_is_an_error_before_anything_runs() -> None:
         check_parameters(backtest_record(), {"windov": 50})
 
 
+def test_what_if_a_step_that_read_what_is_written_anew_is_executed() -> None:
+    record = kept(backtest_record())
+    (figure,) = record.steps[4].datasets
+    read = DatasetRef(**{**figure.model_dump(), "direction": "read"})
+    record = with_step(record, 4, datasets=(), inputs=(), upstream=())
+    record = with_step(with_step(record, 0, datasets=(figure,)), 4, datasets=(read,))
+    asked = Asked(only=("fit_model",))
+    assert "evaluate" in restored(record, asked), "the same is written again"
+    what_if = Asked(only=("fit_model",), parameters={"window": 50})
+    assert "evaluate" not in restored(record, what_if)
+    assert "walk_forward" in restored(record, what_if)
+
+
+def test_a_secret_that_is_set_is_never_said() -> None:
+    record = backtest_record()
+    (first, *others) = record.flow.parameters
+    hidden = first.model_copy(update={"value": first.value.model_copy(update={"rule": "secret", "preview": None})})
+    flow = record.flow.model_copy(update={"parameters": (hidden, *others)})
+    (said,) = check_parameters(record.model_copy(update={"flow": flow}), {first.name: "hunter2hunter2"})
+    assert "hunter2" not in said
+    assert first.name in said
+    named = first.model_copy(update={"name": "api_key"})
+    flow = record.flow.model_copy(update={"parameters": (named,)})
+    (said,) = check_parameters(record.model_copy(update={"flow": flow}), {"api_key": "hunter2hunter2"})
+    assert "hunter2" not in said
+
+
 FLOW = """
 import datetime
 import urllib.request
@@ -212,3 +239,34 @@ def test_a_real_run_from_a_step_on_and_what_if(desk: Desk, vendor: str) -> None:
     assert Vendor.asked == ["/4", "/5"]
     assert any("vendor#0 read live" in note for note in live.notes)
     assert live.verdict == "different"
+
+
+SECRET = """
+from prefect import flow, task
+from pydantic import SecretStr
+
+@task
+def login(code):
+    return len(code.get_secret_value())
+
+@task
+def count(n):
+    return n + 1
+
+@flow
+def desk(code: SecretStr = SecretStr("abc"), n: int = 1):
+    return login(code), count(n)
+
+if __name__ == "__main__":
+    desk()
+"""
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_step_that_is_given_another_secret_is_not_restored_nor_the_secret_told(desk: Desk) -> None:  # noqa: F811
+    run = desk.run(SECRET, LINEAGE_FLOWS_LEVEL="all")
+    other = desk.replay(run, asked=Asked(only=("count",), parameters={"code": "hunter2hunter2"}))
+    assert verdicts(other)["login#0"] == "different", "nobody can tell that the secret is the one of then"
+    assert "hunter2" not in other.model_dump_json()
