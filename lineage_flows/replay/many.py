@@ -78,10 +78,9 @@ def replay_many(
             on_run(run.name, done, len(runs))
         try:
             found.append(_done(run, replay_run(run.run_id, **options)))
-        except LineageError as error:
-            found.append(
-                Replayed(run_id=run.run_id, name=run.name, started=run.started, verdict=None, summary=str(error))
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, it was this one's: a full disk may be free for the next
+            why = str(error) if isinstance(error, LineageError) else f"{type(error).__name__}: {error}"
+            found.append(Replayed(run_id=run.run_id, name=run.name, started=run.started, verdict=None, summary=why))
     if on_run is not None:
         on_run("", len(runs), len(runs))
     return ManyReplayed(runs=tuple(found))

@@ -72,9 +72,10 @@ def test_one_that_cannot_be_done_holds_up_no_other_and_one_that_differs_decides(
     assert days(asked) == "1235"
     assert "its code was not kept" in " ".join(said.out.split())
     assert said.out.splitlines()[-1] == "4 runs: 3 identical, 1 not done"
-    outcomes({"2": ReplayError("no"), "3": report(2)})
+    outcomes({"2": OSError("no space left on device"), "3": report(2)})
     said = call("replay-all", "backtest", "--json")
     assert said.code == 1
+    assert said.document["runs"][1]["summary"] == "OSError: no space left on device"
     third = said.document["runs"][2]
     assert (third["verdict"], third["first_divergence"], third["causes"]) == ("different", "fit_model#0", ["code"])
 
