@@ -22,22 +22,25 @@ if TYPE_CHECKING:
 
     from lineage_flows.replay import ReplayReport
 
-__all__ = ["replay"]
+__all__ = ["Code", "replay"]
+
+Code = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run the code of this folder in place of the captured code.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
+"""What the verbs that replay share."""
 
 
 def replay(
     context: typer.Context,
     run: Annotated[str, typer.Argument(help="Run id or its start, or run name.", show_default=False)],
     *,
-    code: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run the code of this folder in place of the captured code.",
-            exists=True,
-            file_okay=False,
-            show_default=False,
-        ),
-    ] = None,
+    code: Code = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the folder it runs in, to look into it.")] = False,
     clock: Annotated[
         Literal["now", "captured", "frozen"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from lineage_flows.cli.answer import Answer, AsJson, progress_bar
 from lineage_flows.cli.compared import given_tolerances
 from lineage_flows.cli.opened import chosen_settings, opened
+from lineage_flows.cli.replay import Code
 from lineage_flows.errors import LineageError
 
 if TYPE_CHECKING:
@@ -42,15 +42,7 @@ def replay_all(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, help="Only so many, the newest.", show_default=False)
     ] = None,
-    code: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run the code of this folder in place of the captured code.",
-            exists=True,
-            file_okay=False,
-            show_default=False,
-        ),
-    ] = None,
+    code: Code = None,
     clock: Annotated[
         Literal["now", "captured", "frozen"], typer.Option(help="The time that the code sees, as for replay.")
     ] = "now",

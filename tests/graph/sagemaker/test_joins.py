@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -263,16 +263,22 @@ def test_artifacts_of_sagemakers_own_beside_ours_of_the_same_uri_are_said_to_be_
     assert "file:///desk/raw_1_0" in {node.entity.source_uri for node in walk.nodes}
 
 
-@pytest.mark.parametrize("operation", ["ListTrialComponents", "ListAssociations", "AddAssociation"])
-def test_what_is_denied_is_put_aside_with_its_reason_and_holds_back_no_run(operation: str, clock: list[float]) -> None:
-    double = WithComponents()
-    double.run(arn_of("Nightly-1"), reads=["s3://desk/train"], writes=[MODEL])
+def denying(operation: str) -> Callable[[str, dict[str, Any]], None]:
+    """What refuses an operation for want of a permission; of associations those with trial components."""
 
     def before(called: str, given: dict[str, Any]) -> None:
         if called == operation and (called != "AddAssociation" or "trial-component" in given["DestinationArn"]):
             raise refusal("AccessDeniedException", f"not authorized to perform: sagemaker:{operation}")
 
-    double.before = before
+    return before
+
+
+@pytest.mark.parametrize("operation", ["ListTrialComponents", "ListAssociations", "AddAssociation"])
+def test_what_is_denied_is_put_aside_with_its_reason_and_holds_back_no_run(operation: str, clock: list[float]) -> None:
+    double = WithComponents()
+    double.run(arn_of("Nightly-1"), reads=["s3://desk/train"], writes=[MODEL])
+
+    double.before = denying(operation)
     keeper = keeper_over(double)
     bring(keeper, *day())
     assert keeper.backlog() == (0, 0)
@@ -294,11 +300,7 @@ def test_what_was_put_aside_can_be_given_up_and_stays_so(operation: str, clock: 
     double = WithComponents()
     double.run(arn_of("Nightly-1"), reads=["s3://desk/train"], writes=[MODEL])
 
-    def before(called: str, given: dict[str, Any]) -> None:
-        if called == operation and (called != "AddAssociation" or "trial-component" in given["DestinationArn"]):
-            raise refusal("AccessDeniedException", f"not authorized to perform: sagemaker:{operation}")
-
-    double.before = before
+    double.before = denying(operation)
     keeper = keeper_over(double)
     bring(keeper, *day())
     cache = keeper._cache
